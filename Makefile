@@ -1,0 +1,49 @@
+# make demo   a box, its simulated hardware, a broker and a central on this machine
+# make test   lint, types and every test; installs what it needs (as root, or through sudo)
+# make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
+# what the real-process, browser and systemd tests run against
+DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap
+
+.PHONY: demo test lint unit docs install clean
+
+demo: $(VENV)/ready
+	$(BIN)/callbox demo
+
+test: $(VENV)/ready .cache/debian
+	$(MAKE) --no-print-directory lint unit
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+docs: $(VENV)/ready
+	$(BIN)/python -m agent.schemas
+
+# Debian's python3 comes without ensurepip; it is fetched only where it is missing.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update -q && $(APT) install -qy python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: $(VENV)/bin/python setup.cfg simulators/setup.cfg
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[sim,test]' -e ./simulators
+	touch $@
+
+.cache/debian: Makefile
+	@mkdir -p .cache
+	dpkg -s $(DEBIAN) >/dev/null 2>&1 || { $(APT) update -q && $(APT) install -qy --no-install-recommends $(DEBIAN); }
+	touch $@
+
+include systemd/install.mk
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info simulators/*.egg-info

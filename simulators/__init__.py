@@ -1,0 +1,1 @@
+"""Simulated hardware, link, broker and central: they speak the real wires."""

@@ -1,0 +1,1 @@
+"""Simulated central command: a store, its receipts, signed commands and the operator page."""
