@@ -1,0 +1,280 @@
+"""One YAML file to one frozen `Config`, or to all of its mistakes at once."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import Field, ValidationError, create_model
+
+from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
+from agent.config_model import (
+    Box,
+    Camera,
+    Config,
+    Driver,
+    Evidence,
+    Input,
+    Link,
+    Operator,
+    Output,
+    Profile,
+    Retention,
+    Timing,
+    Wired,
+)
+from agent.config_types import Keys
+from agent.text import t
+from agent.yaml_lines import Document, read
+from drivers import registry
+from drivers.contract import DriverType
+
+__all__ = [
+    "Box",
+    "Camera",
+    "Config",
+    "ConfigError",
+    "ConfigErrors",
+    "Driver",
+    "Evidence",
+    "Input",
+    "Link",
+    "Operator",
+    "Output",
+    "Profile",
+    "Retention",
+    "Timing",
+    "load",
+    "missing_files",
+    "notices",
+    "schema",
+]
+
+WIRED = ("drivers", "inputs", "outputs")
+"""The lists whose entries have keys of their driver's own."""
+ONE_EACH = ("pin",)
+"""Keys that no two inputs or outputs of one driver share: a pin is one wire."""
+LATER = ("cameras", "evidence", "paths", "retention")
+"""Keys that are checked, and that nothing acts on yet."""
+
+M = TypeVar("M", bound=Keys)
+W = TypeVar("W", bound=Wired)
+
+
+def load(path: Path) -> Config:
+    """Reads a config; raises ConfigErrors with every mistake in it, each with its line."""
+    document = read(path)
+    if not isinstance(document.value, dict):
+        document.error((), show(document.value), t("config.empty_allowed"))
+        raise ConfigErrors(document.errors)
+    rest = {key: value for key, value in document.value.items() if key not in WIRED}
+    config = _validated(document, Config, rest, (), path.absolute().parent)
+    wires: dict[str, DriverType | None] = {}
+    drivers = [_driver(document, entry, at, wires) for entry, at in _entries(document, "drivers")]
+    inputs = [_hung(document, Input, "Input", entry, at, wires) for entry, at in _entries(document, "inputs")]
+    outputs = [_hung(document, Output, "Output", entry, at, wires) for entry, at in _entries(document, "outputs")]
+    _cross_check(document)
+    if document.errors or config is None:
+        raise ConfigErrors(document.errors)
+    config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
+    config._file, config._lines = document.file, document.lines
+    return config
+
+
+def _validated(document: Document, model: type[M], data: object, at: KeyPath, folder: Path | None = None) -> M | None:
+    """The data as a model; None, and every mistake noted, where it does not fit."""
+    try:
+        return model.model_validate_json(json.dumps(data), context={"folder": folder})
+    except ValidationError as error:
+        for fault in faults(error.errors(), model.model_json_schema()):
+            document.error(at + fault.path, fault.found, fault.allowed, fault.hint)
+    return None
+
+
+def _entries(document: Document, key: str) -> Iterator[tuple[Any, KeyPath]]:
+    """The entries of a list; all lists but that of outputs need at least one."""
+    value = document.value.get(key)
+    if isinstance(value, list) and (value or key == "outputs"):
+        yield from ((entry, (key, n)) for n, entry in enumerate(value))
+    elif key in document.value or key != "outputs":
+        document.error((key,), show(value), t("config.list_some"))
+
+
+def _text(entry: object, key: str) -> str:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _driver(document: Document, entry: Any, at: KeyPath, wires: dict[str, DriverType | None]) -> Driver | None:
+    """One driver; `wires` learns its class, or that it has none."""
+    wire = None
+    if name := _text(entry, "type"):
+        try:
+            wire = registry.driver_type(name)
+        except registry.NoDriverError as error:
+            if name in registry.installed():
+                document.error((*at, "type"), str(error))
+            else:
+                document.error((*at, "type"), show(name), *_one_of(name, registry.installed()))
+    if name := _text(entry, "id"):
+        wires.setdefault(name, wire)
+    return _wired_entry(document, Driver, wire.Options if wire else None, entry, at)
+
+
+def _hung(
+    document: Document, model: type[W], own: str, entry: Any, at: KeyPath, wires: dict[str, DriverType | None]
+) -> W | None:
+    """One input or output, with the keys of the driver that it hangs on."""
+    name = _text(entry, "driver")
+    wire = wires.get(name)
+    if name and name not in wires:
+        document.error((*at, "driver"), show(name), *_one_of(name, wires))
+    elif wire and not getattr(wire, own):
+        with_outputs = [name for name, other in wires.items() if other and other.Output]
+        document.error((*at, "driver"), t("config.no_outputs", driver=name), ", ".join(with_outputs))
+    return _wired_entry(document, model, getattr(wire, own) if wire else None, entry, at)
+
+
+def _wired_entry(document: Document, model: type[W], own: Any, entry: Any, at: KeyPath) -> W | None:
+    """Where the driver is not known, its keys are not judged."""
+    if not isinstance(entry, dict):
+        return _validated(document, model, entry, at)
+    if own is None:
+        return _validated(document, model, {key: entry[key] for key in entry if key in model.model_fields}, at)
+    made: W | None = _validated(document, _with_own_keys(model, own), entry, at)
+    if made:
+        return made
+    # A mistake in a common key keeps pydantic from asking the driver: ask it alone, for what is not yet said.
+    said, alone = {error.key for error in document.errors}, Document(document.file, lines=document.lines)
+    _validated(
+        alone, _with_own_keys(Wired, own), {key.name: entry[key.name] for key in fields(own) if key.name in entry}, at
+    )
+    document.errors += [error for error in alone.errors if error.key not in said]
+    return None
+
+
+@cache
+def _with_own_keys(model: type[W], own: Any) -> type[W]:
+    """The model with the fields of a driver's dataclass; one named as a common key gets that key's value."""
+    types = get_type_hints(own)
+    extra: dict[str, Any] = {}
+    for key in fields(own):
+        if key.name in model.model_fields or not key.init:
+            continue
+        default = {} if key.default is MISSING else {"default": key.default}
+        if key.default_factory is not MISSING:
+            default = {"default_factory": key.default_factory}
+        unit = {"unit": key.metadata["unit"]} if "unit" in key.metadata else None
+        extra[key.name] = (
+            types[key.name],
+            Field(description=key.metadata.get("doc"), json_schema_extra=unit, **default),
+        )
+    made = create_model(own.__name__, __base__=model, __doc__=own.__doc__, **extra)
+    made.own = own
+    return made
+
+
+def _one_of(found: str, names: Any) -> tuple[str, str]:
+    return ", ".join(names), did_you_mean(found, names)
+
+
+def _cross_check(document: Document) -> None:
+    """What no entry knows alone. Works on the raw values, so that a mistake elsewhere hides nothing here."""
+
+    def entries(*keys: str) -> Iterator[tuple[dict[str, Any], KeyPath]]:
+        for key in keys:
+            value = document.value.get(key)
+            for n, entry in enumerate(value if isinstance(value, list) else ()):
+                if isinstance(entry, dict):
+                    yield entry, (key, n)
+
+    for keys, name in (
+        (("drivers",), "id"),
+        (("inputs", "outputs"), "id"),
+        (("cameras",), "id"),
+        (("paths",), "id"),
+        (("operators",), "name"),
+    ):
+        _once(document, ((_text(entry, name), (*at, name)) for entry, at in entries(*keys) if _text(entry, name)))
+    for key in ONE_EACH:
+        _once(
+            document,
+            (
+                ((entry[key], _text(entry, "driver")), (*at, key))
+                for entry, at in entries("inputs", "outputs")
+                if isinstance(entry.get(key), int | str)
+            ),
+        )
+    cameras = [_text(entry, "id") for entry, _ in entries("cameras")]
+    for entry, at in entries("inputs"):
+        watching = entry.get("cameras")
+        for n, camera in enumerate(watching if isinstance(watching, list) else ()):
+            if isinstance(camera, str) and camera not in cameras:
+                names, hint = _one_of(camera, cameras)
+                document.error((*at, "cameras", n), show(camera), names or t("config.no_cameras"), hint)
+
+
+def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:
+    first: dict[Any, KeyPath] = {}
+    for value, at in values:
+        if value in first:
+            taken = first[value]
+            line = document.lines[taken]
+            shown = show(value[0] if isinstance(value, tuple) else value)
+            document.error(at, shown, t("config.free", key=dotted(taken), line=line))
+        first.setdefault(value, at)
+
+
+def missing_files(config: Config) -> list[ConfigError]:
+    """Files that the links name and that are not there. Apart from `load`: systemd may bring them only at the start."""
+    missing = []
+    for n, link in enumerate(config.links):
+        for key in ("ca", "cert", "key", "username_file", "password_file"):
+            path: Path | None = getattr(link, key)
+            try:
+                if path is None or path.is_file():
+                    continue
+                found = t("config.no_file", path=path)
+            except OSError as error:
+                found = f"{path}: {error.strerror}"
+            line = config._lines.get(("links", n, key), 0)
+            missing.append(ConfigError(config._file, line, f"links[{n}].{key}", found, t("config.a_file")))
+    return missing
+
+
+def notices(config: Config) -> list[str]:
+    """What is allowed, and still worth a word to who reads `callbox check`."""
+    said = [t("config.notice.plain", n=n, url=link.url) for n, link in enumerate(config.links) if not link.tls]
+    if config.delivery == "puback":
+        said.append(t("config.notice.puback"))
+    elif config.central_key is None:
+        said.append(t("config.notice.central_key"))
+    if not config.operators:
+        said.append(t("config.notice.operators"))
+    said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
+    said += [
+        t("config.notice.role", n=n, role=output.role)
+        for n, output in enumerate(config.outputs)
+        if output.role != "feedback"
+    ]
+    return said
+
+
+def schema(types: tuple[str, ...] = ("gpio", "line")) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
+    root = Config.model_json_schema()
+    for key, model, own in (("drivers", Driver, "Options"), ("inputs", Input, "Input"), ("outputs", Output, "Output")):
+        branches = []
+        for name in types:
+            if (keys := getattr(registry.driver_type(name), own)) is None:
+                continue
+            branch = _with_own_keys(model, keys).model_json_schema()
+            root["$defs"].update(branch.pop("$defs", {}))
+            if model is Driver:
+                branch["properties"]["type"]["const"] = name
+            branches.append(branch)
+        root["properties"][key] |= {"items": {"anyOf": branches}, "minItems": int(key != "outputs")}
+    root["required"] = sorted({*root["required"], "drivers", "inputs"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Callbox config", **root}

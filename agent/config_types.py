@@ -1,0 +1,67 @@
+"""What config keys are made of: closed groups, names, keys, files and numbers with a unit."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from agent.config_errors import Fault, show
+from agent.text import t
+
+
+def wrong(*faults: Fault) -> PydanticCustomError:
+    """Errors in our own words; the path of each counts from the value that is validated."""
+    return PydanticCustomError("config", "wrong value", {"faults": faults})
+
+
+def number(low: float, high: float, unit: str, doc: str, default: Any = ...) -> Any:
+    """A field in a unit, from low to high, both included."""
+    return Field(default, ge=low, le=high, description=doc, json_schema_extra={"unit": unit} if unit else None)
+
+
+def _key_bytes(text: object) -> object:
+    """An Ed25519 public key: 32 bytes in base64url without padding, 43 characters (RFC 4648, section 5)."""
+    if isinstance(text, str) and len(text) == 43:
+        try:
+            raw = base64.b64decode(text + "=", altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        if base64.urlsafe_b64encode(raw).decode().rstrip("=") == text:
+            return raw
+    raise wrong(Fault((), show(text), t("config.ed25519")))
+
+
+def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
+    folder: Path | None = (info.context or {}).get("folder")
+    return folder / path if folder else path
+
+
+def secrets(url: str) -> list[Fault]:
+    """A secret never stands in the config, and so never in a log, a backup or a ticket either."""
+    scheme, _, rest = url.partition("://")
+    return [Fault((), f"{scheme}://***@…", t("config.no_secret"))] if "@" in rest.partition("/")[0] else []
+
+
+def _without_secret(url: str) -> str:
+    if faults := secrets(url):
+        raise wrong(*faults)
+    return url
+
+
+Ed25519Key = Annotated[
+    bytes,
+    BeforeValidator(_key_bytes, json_schema_input_type=Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]),
+]
+File = Annotated[Path, AfterValidator(_from_config_folder)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+Url = Annotated[str, AfterValidator(_without_secret)]
+
+
+class Keys(BaseModel):
+    """One group of keys: frozen, typed to the letter, closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=False)
