@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from driver_host import RecordingHost, running, until
 
-from drivers.contract import Code, Driver, DriverType, Edge, Health, Reading
+from drivers.contract import Code, Driver, Edge, Health, Reading
 from drivers.line import LINE_BYTES_MAX, Encoding, LineDriver, LineInput, LineOptions, LineParser
 from simulators.line import LinePanel, obey, unescape
 
@@ -165,9 +165,8 @@ def take_edge(host: RecordingHost) -> tuple[str, bool]:
     return reading.input, reading.active
 
 
-def test_the_class_is_a_driver_type() -> None:
-    kind: DriverType = LineDriver
-    made: Driver = kind("panel", LineOptions(port="/dev/null"), INPUTS, {})
+def test_a_panel_has_no_outputs() -> None:
+    made: Driver = driver("/dev/null")
     assert made.noise == 0
     with pytest.raises(KeyError):
         made.set("lamp", True)

@@ -1,0 +1,259 @@
+"""The GPIO driver with the real gpiozero, on the simulated board's real socket."""
+
+import queue
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver_host import RecordingHost, running, until
+from gpiozero import Device
+
+import drivers.gpio
+from drivers.contract import Driver, Edge
+from drivers.gpio import GpioDriver, GpioInput, GpioOptions, GpioOutput
+from simulators.board import Board
+
+DOWN_UP = (0, 1)
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "callbox-sim")
+    monkeypatch.setenv("CALLBOX_SIM_BOARD", str(tmp_path / "board"))
+    monkeypatch.setattr(drivers.gpio, "LOOK_S", 0.02)
+    with Board(tmp_path / "board") as board:
+        yield board
+
+
+def driver(inputs: dict[str, GpioInput] | None = None, outputs: dict[str, GpioOutput] | None = None) -> GpioDriver:
+    return GpioDriver("gpio0", GpioOptions(), inputs or {}, outputs or {})
+
+
+def take(host: RecordingHost) -> tuple[str, bool, bool]:
+    edge = host.take()
+    assert isinstance(edge, Edge)
+    return edge.input, edge.active, edge.initial
+
+
+def test_the_level_of_every_input_comes_first(board: Board) -> None:
+    board.drive(22, 0)
+    inputs = {"open": GpioInput(17), "pressed": GpioInput(22), "closed": GpioInput(23, normally="closed")}
+    with running(driver(inputs)) as host:
+        first = {take(host) for _ in inputs}
+    assert first == {("open", False, True), ("pressed", True, True), ("closed", True, True)}
+
+
+@pytest.mark.parametrize(
+    ("key", "idle", "active"),
+    [
+        (GpioInput(17), 1, 0),
+        (GpioInput(17, normally="closed"), 0, 1),
+        (GpioInput(17, pull="down"), 0, 1),
+        (GpioInput(17, pull="down", normally="closed"), 1, 0),
+        (GpioInput(17, pull="none"), 1, 0),
+        (GpioInput(17, pull="none", normally="closed"), 0, 1),
+    ],
+    ids=lambda value: f"{value.pull} {value.normally}" if isinstance(value, GpioInput) else "",
+)
+def test_which_level_means_alarm_follows_from_the_resistor_and_the_contact_at_rest(
+    board: Board, key: GpioInput, idle: Any, active: Any
+) -> None:
+    board.drive(17, idle)
+    with running(driver({"button": key})) as host:
+        assert take(host) == ("button", False, True)
+        board.drive(17, active)
+        assert take(host) == ("button", True, False)
+        board.drive(17, idle)
+        assert take(host) == ("button", False, False)
+
+
+def test_a_contact_that_nobody_touches_rests_at_its_resistor(board: Board) -> None:
+    with running(driver({"up": GpioInput(17), "down": GpioInput(22, pull="down")})) as host:
+        assert {take(host), take(host)} == {("up", False, True), ("down", False, True)}
+        assert board.levels() == {17: 1, 22: 0}
+        board.drive(17, 0)
+        assert take(host) == ("up", True, False)
+        board.release(17)
+        assert take(host) == ("up", False, False)
+
+
+def test_the_shortest_presses_are_two_edges_each_in_order_and_with_rising_times(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers.gpio, "LOOK_S", 0.001)  # looks fall between the edges
+    with running(driver({"button": GpioInput(17)})) as host:
+        assert take(host) == ("button", False, True)
+        for _ in range(300):
+            for level in DOWN_UP:
+                board.drive(17, 0 if level == 0 else 1)
+        edges = [host.take() for _ in range(600)]
+        assert all(isinstance(edge, Edge) for edge in edges)
+        assert [edge.active for edge in edges if isinstance(edge, Edge)] == [True, False] * 300
+        times = [edge.seen_s for edge in edges]
+        assert times == sorted(times)
+
+
+class FakePin:
+    """A pin that the test moves by hand, to put a read between an edge and its callback."""
+
+    def __init__(self) -> None:
+        self.state = 1
+        self.bounce: float | None = 1.0
+        self.edges = ""
+        self.when_changed: Any = None
+
+
+def levels(host: RecordingHost) -> list[bool]:
+    found: list[bool] = []
+    while True:
+        try:
+            edge = host.readings.get_nowait()
+        except queue.Empty:
+            return found
+        assert isinstance(edge, Edge)
+        found.append(edge.active)
+
+
+def test_an_edge_has_the_level_it_came_with_and_not_a_later_read() -> None:
+    host, pin = RecordingHost(), FakePin()
+    contact = drivers.gpio._Contact("button", False, pin, host)
+    assert (pin.bounce, pin.edges) == (None, "both")
+    for state in DOWN_UP:  # both callbacks run when the pin is up again
+        contact._changed(0.0, state)
+    assert levels(host) == [False, True, False]
+
+
+def test_a_look_in_the_middle_of_a_press_neither_adds_nor_loses_an_edge() -> None:
+    host, pin = RecordingHost(), FakePin()
+    contact = drivers.gpio._Contact("button", False, pin, host)
+    pin.state = 0
+    contact.look()  # sees the press before its callback does
+    for state in (0, 1, 0):
+        contact._changed(0.0, state)
+    assert levels(host) == [False, True, False, True]
+
+
+def test_a_look_finds_an_edge_that_never_came() -> None:
+    host, pin = RecordingHost(), FakePin()
+    contact = drivers.gpio._Contact("button", False, pin, host)
+    pin.state = 0
+    contact.look()
+    assert levels(host) == [False, True]
+
+
+def test_a_lamp_is_driven_at_its_level_and_goes_dark_at_the_end(board: Board) -> None:
+    gpio: Driver = driver(outputs={"lamp": GpioOutput(27), "siren": GpioOutput(24, active="low")})
+    seen: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+    board.watch(lambda pin, level, _t: seen.put((pin, level)))
+    gpio.set("lamp", True)  # before the wire is open: the wish is kept
+    with running(gpio):
+        assert {seen.get(timeout=10), seen.get(timeout=10)} == {(27, 1), (24, 1)}
+        gpio.set("siren", True)
+        assert seen.get(timeout=10) == (24, 0)
+        gpio.set("lamp", False)
+        assert seen.get(timeout=10) == (27, 0)
+        gpio.set("lamp", True)
+        assert seen.get(timeout=10) == (27, 1)
+    assert seen.get(timeout=10) == (27, 0)
+    with pytest.raises(KeyError):
+        gpio.set("lump", True)
+
+
+def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_wishes_and_edges_are_too(board: Board) -> None:
+    gpio = driver({"button": GpioInput(17)}, {"lamp": GpioOutput(27)})
+    gpio.set("lamp", True)
+    with running(gpio) as host:
+        assert take(host) == ("button", False, True)
+        board.stop()
+        error = host.lost()
+        assert error.where == "gpio0"
+        assert "gone" in error.found
+    assert Device.pin_factory is None
+
+    with running(gpio) as host:
+        error = host.lost()
+        assert "No such file" in error.found
+        assert "GPIOZERO_PIN_FACTORY=callbox-sim" in error.hint
+
+    board.drive(17, 0)
+    board.release(27)
+    board.start()
+    with running(gpio) as host:
+        assert take(host) == ("button", True, True)
+        until(lambda: board.levels()[27] == 1)
+        board.drive(17, 1)
+        assert take(host) == ("button", False, False)
+
+
+def test_writing_to_a_board_that_goes_is_an_error_of_run_and_never_of_set(board: Board) -> None:
+    gpio = driver(outputs={"lamp": GpioOutput(27)})
+    with running(gpio) as host:
+        until(lambda: 27 in board.levels())
+        board.stop()
+        gpio.set("lamp", True)
+        host.lost()
+    board.start()
+    with running(gpio):
+        until(lambda: board.levels().get(27) == 1)
+
+
+def test_two_names_for_one_pin_are_an_error_that_names_it(board: Board) -> None:
+    with running(driver({"button": GpioInput(17)}, {"lamp": GpioOutput(17)})) as host:
+        error = host.lost()
+    assert error.where == "gpio0 pin 17"
+    assert "GPIOPinInUse" in error.found
+    assert "correct the config" in error.hint
+
+
+def test_a_pin_that_the_board_has_not_is_an_error_that_names_it_and_the_others_are_let_go(board: Board) -> None:
+    with running(driver({"near": GpioInput(17), "far": GpioInput(45)})) as host:
+        error = host.lost()
+    assert error.where == "gpio0 pin 45"
+    assert "no such pin" in error.hint
+    with running(driver({"near": GpioInput(17)})) as host:
+        assert take(host) == ("near", False, True)
+
+
+def test_a_pull_against_the_resistor_on_the_board_is_an_error_that_names_the_pin(board: Board) -> None:
+    with running(driver({"sda": GpioInput(2, pull="down")})) as host:
+        error = host.lost()
+    assert error.where == "gpio0 pin 2"
+    assert "resistor on the board" in error.hint
+
+
+def test_without_a_back_end_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GPIOZERO_PIN_FACTORY", raising=False)
+    monkeypatch.setitem(sys.modules, "lgpio", None)
+    with running(driver({"button": GpioInput(17)})) as host:
+        error = host.lost()
+    assert error.where == "gpio0"
+    assert "callbox[gpio]" in error.hint
+
+
+def test_an_unknown_back_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "callbox-simm")
+    with running(driver({"button": GpioInput(17)})) as host:
+        assert "correct GPIOZERO_PIN_FACTORY" in host.lost().hint
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"pin": 54}, "pin: found 54, allowed is a BCM number from 0 to 53"),
+        ({"pin": -1}, "pin: found -1"),
+        ({"pin": True}, "pin: found True"),
+        ({"pin": "17"}, "pin: found '17'"),
+        ({"pin": 17, "normally": "shut"}, "normally: found 'shut', allowed is one of open, closed"),
+        ({"pin": 17, "pull": "high"}, "pull: found 'high', allowed is one of up, down, none"),
+    ],
+)
+def test_a_bad_key_says_what_is_allowed(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        GpioInput(**keys)
+
+
+def test_a_bad_key_of_an_output_says_what_is_allowed() -> None:
+    with pytest.raises(ValueError, match="active: found 'on', allowed is one of high, low"):
+        GpioOutput(27, active="on")  # type: ignore[arg-type]
