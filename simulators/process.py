@@ -25,6 +25,7 @@ def spawn(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) 
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=env,
+                start_new_session=True,  # Ctrl-C in the terminal is for us, who then stop it in order
             )
 
     return _spawner.submit(start).result()
