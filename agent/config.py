@@ -56,6 +56,8 @@ WIRED = ("drivers", "inputs", "outputs")
 """The lists whose entries have keys of their driver's own."""
 ONE_EACH = ("pin",)
 """Keys that no two inputs or outputs of one driver share: a pin is one wire."""
+CODE_KINDS = ("scan", "patrol")
+"""Kinds of an input that gives codes. `scan` always does; a patrol point may be a contact too."""
 LATER = ("cameras", "evidence", "paths", "retention")
 """Keys that are checked, and that nothing acts on yet."""
 
@@ -134,7 +136,14 @@ def _hung(
     elif wire and not getattr(wire, own):
         with_outputs = [name for name, other in wires.items() if other and other.Output]
         document.error((*at, "driver"), t("config.no_outputs", driver=name), ", ".join(with_outputs))
-    return _wired_entry(document, model, getattr(wire, own) if wire else None, entry, at)
+    made = _wired_entry(document, model, getattr(wire, own) if wire else None, entry, at)
+    if isinstance(made, Input):
+        codes: bool | None = getattr(made.keys, "codes", None)
+        if codes and made.kind not in CODE_KINDS:
+            document.error((*at, "kind"), show(made.kind), t("config.codes", kinds=", ".join(CODE_KINDS)))
+        elif codes is False and made.kind == "scan":
+            document.error((*at, "kind"), show(made.kind), t("config.no_codes"))
+    return made
 
 
 def _wired_entry(document: Document, model: type[W], own: Any, entry: Any, at: KeyPath) -> W | None:
@@ -277,4 +286,4 @@ def schema(types: tuple[str, ...] = ("gpio", "line")) -> dict[str, Any]:
             branches.append(branch)
         root["properties"][key] |= {"items": {"anyOf": branches}, "minItems": int(key != "outputs")}
     root["required"] = sorted({*root["required"], "drivers", "inputs"})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Callbox config", **root}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "title": "Callbox config"}

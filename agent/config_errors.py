@@ -84,8 +84,10 @@ def allowed(spec: Mapping[str, Any], root: Mapping[str, Any]) -> str:
             return t(f"config.{kind}", unit=unit)
         case "string" if "pattern" in spec:
             return t("config.text_like", pattern=spec["pattern"].removeprefix("^").removesuffix("$"))
-        case "string":
-            return t("config.text")
+        case "string" if "maxLength" in spec:
+            return t("config.text_short", characters=spec["maxLength"])
+        case "string" if spec.get("minLength"):
+            return t("config.text_some")
         case "boolean":
             return "true, false"
         case "array":

@@ -67,7 +67,8 @@ class Box(Keys):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: Any) -> Any:
-        return {"name": data.get("id"), **data} if isinstance(data, dict) else data
+        named = isinstance(data, dict) and isinstance(data.get("id"), str)
+        return {"name": data["id"], **data} if named else data
 
 
 class Link(Keys):

@@ -53,17 +53,14 @@ def read(path: Path) -> Document:
         raise _refused(
             document, line, t("config.bytes", bytes=error.object[error.start : error.end].hex()), "UTF-8"
         ) from error
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _refused(document, mark.line + 1 if mark else 0, f"YAML: {error.problem or error.context}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, text.find(chr(error.character))) + 1
         raise _refused(document, line, f"YAML: {error.reason}: {chr(error.character)!r}") from error
-    finally:
-        loader.dispose()
     if node is None:
         raise _refused(document, 0, t("config.empty"), t("config.empty_allowed"))
     document.lines[()] = node.start_mark.line + 1
