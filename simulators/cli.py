@@ -10,8 +10,6 @@ from importlib import import_module
 
 from agent.text import t
 
-Commands = argparse._SubParsersAction  # [argparse.ArgumentParser], what `add_command` of each module is given
-
 COMMANDS = {
     "board": "simulators.board",
     "press": "simulators.press",
@@ -31,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, module in COMMANDS.items():
         if words[:1] == [name]:
             import_module(module).add_command(commands)
-        elif words[:1] != [other for other in COMMANDS if COMMANDS[other] == module][:1]:
+        else:
             commands.add_parser(name, help=t(f"sim.help.{name}"), add_help=False)
     args = parser.parse_args(words)
     try:
