@@ -1,0 +1,116 @@
+"""What central knows of one box: its sessions and its last state. Pure; the clock is handed in."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulators.central.wire import CLASSES, Event
+
+SILENT_S = 75.0  # three missed heartbeats of 25 s
+SESSIONS_MAX = 50  # names of old sessions that are remembered
+
+
+@dataclass
+class Box:
+    """One box. key: the first that it announced; first_seq: the number in the first state of its present session."""
+
+    name: str
+    key: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
+    online: bool = False
+    session: str = ""
+    journal: str = ""
+    first_seq: int = 0
+    sessions: list[str] = field(default_factory=list)
+    seen_at: str = ""
+    seen_s: float = float("-inf")
+    silent: bool = False
+
+    def take(self, state: dict[str, Any], at: str, now_s: float) -> bool:
+        """A message on `state`; True when a new session began. What an older session still says is ignored."""
+        session = state.get("session")
+        if not isinstance(session, str) or (session in self.sessions and session != self.session):
+            return False
+        if state.get("online") is not True:
+            if session == self.session:
+                self.online, self.silent, self.seen_at, self.seen_s = False, False, at, now_s
+            return False
+        began = session != self.session
+        if began:
+            self.session = session
+            self.sessions = [*self.sessions, session][-SESSIONS_MAX:]
+            self.journal = str(state.get("journal", ""))
+            self.first_seq = state["seq"] if type(state.get("seq")) is int else 0
+        self.online, self.silent, self.state, self.seen_at, self.seen_s = True, False, state, at, now_s
+        if not self.key and isinstance(state.get("key"), str):
+            self.key = state["key"]
+        return began
+
+    @property
+    def announced_key(self) -> str:
+        """The key in its last state."""
+        key = self.state.get("key")
+        return key if isinstance(key, str) else ""
+
+    def replayed(self, event: Event) -> bool:
+        """Was it recorded before the present session, so that it came in after an outage?"""
+        return bool(self.session) and (event.journal != self.journal or event.seq <= self.first_seq)
+
+    def tick(self, now_s: float) -> bool:
+        """True when the box has just become silent."""
+        if self.online and not self.silent and now_s - self.seen_s >= SILENT_S:
+            self.silent = True
+            return True
+        return False
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What the store keeps beside the state."""
+        return {
+            "session": self.session,
+            "sessions": self.sessions,
+            "journal": self.journal,
+            "first_seq": self.first_seq,
+            "online": self.online,
+            "seen_at": self.seen_at,
+        }
+
+    @classmethod
+    def restored(cls, name: str, key: str, state: dict[str, Any], seen: dict[str, Any], now_s: float) -> "Box":
+        """From the store; its silence is counted from now."""
+        return cls(name=name, key=key, state=state, seen_s=now_s, **seen)
+
+    def shown(self) -> dict[str, Any]:
+        """For the page: only what has the shape that the contract gives it."""
+        state = self.state
+        pending, inputs, trouble = state.get("pending"), state.get("inputs"), state.get("trouble")
+        return {
+            "box": self.name,
+            "name": str(state.get("name") or self.name),
+            "link": "silent" if self.silent else "online" if self.online else "offline",
+            "seen_at": self.seen_at,
+            "agent": str(state.get("agent", "")),
+            "key_changed": bool(self.key and self.announced_key and self.announced_key != self.key),
+            "pending": {
+                cls: number
+                for cls in (*CLASSES, "media_bytes")
+                if isinstance(pending, dict) and type(number := pending.get(cls)) is int and number > 0
+            },
+            "inputs": [
+                {"id": id_, "value": str(reading.get("value", "")), "quality": str(reading.get("quality", ""))}
+                for id_, reading in sorted(inputs.items())
+                if isinstance(reading, dict)
+            ]
+            if isinstance(inputs, dict)
+            else [],
+            "trouble": [_trouble(entry) for entry in trouble] if isinstance(trouble, list) else [],
+        }
+
+
+def _trouble(entry: object) -> dict[str, str]:
+    """A trouble is a kind, or an object with its kind and where it is."""
+    if isinstance(entry, dict):
+        kind = entry.get("kind") or entry.get("type") or ""
+        where = next((entry[key] for key in ("input", "where", "subject", "reason") if entry.get(key)), "")
+        return {"kind": str(kind).removeprefix("callbox.trouble."), "where": str(where)}
+    kind, _, where = str(entry).removeprefix("callbox.trouble.").partition(":")
+    return {"kind": kind, "where": where.strip()}

@@ -1,0 +1,141 @@
+"""Alarms as cases: all events of one alarm, and what they mean together, in whatever order they came. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulators.central.store import Record
+from simulators.central.wire import seconds
+
+LATE_S = 5.0  # an alarm that took longer than this to get here says so
+HISTORY_MAX = 200  # newest events of one case that the page is given
+TEXT_MAX = 500  # characters of any text in an event that the page is given
+SILENT_KINDS = frozenset({"holdup", "duress"})
+CONTACT_KINDS = frozenset({"intrusion", "tamper"})  # they record both edges; the rest latch until closed
+
+
+def late_s(record: Record) -> float | None:
+    """How long the event was under way, in seconds; None where it was prompt or the box's clock was not set."""
+    recorded, received = seconds(record.event.time), seconds(record.received_at)
+    if record.event.timequality != "synced" or recorded is None or received is None:
+        return None
+    return round(received - recorded, 1) if received - recorded > LATE_S else None
+
+
+def entry(record: Record) -> dict[str, Any]:
+    """One line of a history, for the page."""
+    event = record.event
+    return {
+        "box": event.box,
+        "id": event.id,
+        "seq": event.seq,
+        "class": event.cls,
+        "type": event.type,
+        "time": event.time,
+        "clock": event.timequality,
+        "received_at": record.received_at,
+        "late_s": late_s(record),
+        "replayed": record.replayed,
+        "problems": list(record.problems),
+        "data": {
+            key: value[:TEXT_MAX] if isinstance(value, str) else value
+            for key, value in event.data.items()
+            if isinstance(value, str | int | float)
+        },
+    }
+
+
+def case_of(record: Record) -> str | None:
+    """The case that an event belongs to: the id of its first alarm."""
+    event = record.event
+    case = event.data.get("case")
+    if isinstance(case, str) and case:
+        return case
+    if event.type.startswith("callbox.alarm.") and event.data.get("transition") == "raised":
+        return event.id
+    return None
+
+
+@dataclass
+class Case:
+    """One alarm from the first press to the end."""
+
+    id: str
+    box: str
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """One more event of this case; the order of coming does not matter, the box's own does."""
+        self.records[record.event.id] = record
+
+    def _ordered(self) -> list[Record]:
+        return sorted(self.records.values(), key=lambda record: (record.event.journal, record.event.seq))
+
+    def shown(self) -> dict[str, Any] | None:
+        """For the page; None as long as no raised alarm of it has come.
+
+        An unproven event may raise an alarm (better one too many), but never calms one.
+        """
+        state, kind, count, raised = "open", "", 0, []
+        done: dict[str, dict[str, str]] = {}
+        flags: set[str] = set()
+        first: Record | None = None
+        for record in self._ordered():
+            event, data = record.event, record.event.data
+            family, _, leaf = event.type.removeprefix("callbox.").partition(".")
+            by = {
+                "by": str(data.get("by", ""))[:TEXT_MAX],
+                "note": str(data.get("note", ""))[:TEXT_MAX],
+                "time": event.time,
+            }
+            if family == "alarm" and data.get("transition") == "raised":
+                first = first or record
+                raised.append(record)
+                kind = kind or leaf
+                number = data.get("count")
+                count = max(count + 1, number) if type(number) is int else count + 1
+                state = "open"
+                done.pop("restored", None)
+                done.pop("closed", None)
+                flags |= {name for name in ("at_boot", "merged") if data.get(name) is True}
+                if leaf == "confirmed":
+                    flags.add("confirmed")
+            elif not record.proven:
+                continue
+            elif family == "alarm" and leaf == "cancelled":
+                flags.add("cancelled")
+            elif family == "alarm" and data.get("transition") == "restored":
+                done["restored"] = by
+                if leaf not in CONTACT_KINDS or data.get("by"):
+                    state = "closed"
+            elif event.type == "callbox.audit.acknowledged":
+                done["acknowledged"] = by
+                state = "acknowledged" if state == "open" else state
+            elif event.type == "callbox.audit.closed":
+                done["closed"] = by
+                state = "closed"
+        if first is None:
+            return None
+        data = first.event.data
+        return {
+            "id": self.id,
+            "box": self.box,
+            "kind": kind,
+            "silent": kind in SILENT_KINDS,
+            "input": str(data.get("input") or ""),
+            "code": str(data.get("code") or "")[:TEXT_MAX],
+            "cid": data.get("cid") if type(data.get("cid")) is int else None,
+            "count": count,
+            "state": state,
+            "opened": first.event.time,
+            "raised": max(record.event.time for record in raised),
+            "received_at": max(record.received_at for record in raised),
+            "clock": first.event.timequality,
+            "late_s": max((late for record in raised if (late := late_s(record)) is not None), default=None),
+            "replayed": all(record.replayed for record in raised),
+            "test": all(record.event.data.get("test") is True for record in raised),
+            "rings": sum(record.event.data.get("test") is not True for record in raised),
+            "flags": sorted(flags),
+            "problems": sorted({problem for record in self.records.values() for problem in record.problems}),
+            "done": done,
+            "history": [entry(record) for record in self._ordered()[-HISTORY_MAX:]],
+        }

@@ -1,0 +1,229 @@
+"""Central's memory: one SQLite file. A message is acknowledged to the broker after its transaction here."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from simulators.central.wire import Event, Topic, UnreadableError, read_event
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+  box TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, class TEXT NOT NULL, type TEXT NOT NULL,
+  time TEXT NOT NULL, received_at TEXT NOT NULL, payload BLOB NOT NULL,
+  journal TEXT NOT NULL, hash TEXT NOT NULL, prevhash TEXT NOT NULL, problems TEXT NOT NULL, replayed INTEGER NOT NULL,
+  UNIQUE (box, id));
+CREATE INDEX IF NOT EXISTS events_by_seq ON events (box, journal, seq);
+CREATE TABLE IF NOT EXISTS journals (box TEXT, journal TEXT, key TEXT NOT NULL, PRIMARY KEY (box, journal));
+CREATE TABLE IF NOT EXISTS boxes (box TEXT PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, seen TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS commands (
+  id TEXT PRIMARY KEY, box TEXT NOT NULL, verb TEXT NOT NULL, case_id TEXT NOT NULL, note TEXT NOT NULL,
+  sent_at TEXT NOT NULL, expires TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS oddities (received_at TEXT, topic TEXT, reason TEXT, payload BLOB);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+ODDITIES_MAX = 1000  # the newest are kept
+ODDITY_BYTES_MAX = 4096
+
+# What keeps an event from being receipted: who sent it is not known for sure, so its sender may not drop it yet.
+UNPROVEN = frozenset({"signature", "unchecked"})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as stored.
+
+    problems: of `signature` (is not the box's), `unchecked` (no key of this box seen yet), `chain` (does not fit its
+    neighbours), `canonical` (not RFC 8785), `twin` (another event has its number).
+    replayed: it was recorded before the box's present session began.
+    """
+
+    event: Event
+    received_at: str
+    problems: tuple[str, ...]
+    replayed: bool
+
+    @property
+    def proven(self) -> bool:
+        """The box's own signature was checked and is right."""
+        return not UNPROVEN.intersection(self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as it was sent. case: id of its alarm, empty for the verbs that have none."""
+
+    id: str
+    box: str
+    verb: str
+    case: str
+    note: str
+    sent_at: str
+    expires: str
+    payload: bytes
+
+
+class Store:
+    """Not for two threads at once. Raises sqlite3.Error when the disk does not do its part."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(SCHEMA)
+        self._db.execute("INSERT OR IGNORE INTO settings VALUES ('client_id', ?)", (f"central-{secrets.token_hex(8)}",))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; on the disk when it is left without an exception."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @property
+    def client_id(self) -> str:
+        """The MQTT client id that belongs to this store: its persistent session holds what the store lacks."""
+        return str(self._db.execute("SELECT value FROM settings WHERE name = 'client_id'").fetchone()[0])
+
+    # events
+
+    def add(self, record: Record) -> Literal["new", "repeat", "other"]:
+        """Stores by id. `repeat`: it was there. `other`: there is another event of this id, which is kept; where the
+        kept one was unproven and this is proven, they change places (a forgery cannot keep the real one out)."""
+        event = record.event
+        row = self._db.execute(
+            "SELECT payload, problems FROM events WHERE box = ? AND id = ?", (event.box, event.id)
+        ).fetchone()
+        if row is None:
+            self._insert(record)
+            return "new"
+        if row[0] == event.payload:
+            return "repeat"
+        if record.proven and UNPROVEN.intersection(row[1].split(",")):
+            self.odd(
+                record.received_at, f"{event.box} {event.id}", "replaced by the event with a right signature", row[0]
+            )
+            self._db.execute("DELETE FROM events WHERE box = ? AND id = ?", (event.box, event.id))
+            self._insert(record)
+            return "new"
+        self.odd(record.received_at, f"{event.box} {event.id}", "another event has this id", event.payload)
+        return "other"
+
+    def _insert(self, record: Record) -> None:
+        e = record.event
+        self._db.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(e.box, e.seq, e.id, e.cls, e.type, e.time, record.received_at, e.payload),
+                *(e.journal, e.hash, e.prevhash, ",".join(record.problems), int(record.replayed)),
+            ],
+        )
+
+    def neighbours(self, event: Event) -> tuple[str | None, str | None, bool]:
+        """Hash of the event before it, `prevhash` of the one after it, and whether its own number is another's."""
+        rows = self._db.execute(
+            "SELECT seq, hash, prevhash, id FROM events WHERE box = ? AND journal = ? AND seq BETWEEN ? AND ?"
+            " ORDER BY problems = '' ",
+            (event.box, event.journal, event.seq - 1, event.seq + 1),
+        ).fetchall()
+        before = {seq: digest for seq, digest, _, _ in rows}.get(event.seq - 1)
+        after = {seq: prevhash for seq, _, prevhash, _ in rows}.get(event.seq + 1)
+        return before, after, any(seq == event.seq and name != event.id for seq, _, _, name in rows)
+
+    def mark(self, event: Event, problems: tuple[str, ...]) -> None:
+        """The problems of a stored event, looked at again."""
+        self._db.execute(
+            "UPDATE events SET problems = ? WHERE box = ? AND id = ?", (",".join(problems), event.box, event.id)
+        )
+
+    def ranges(self) -> list[tuple[str, str, int, int]]:
+        """(box, journal, first, last) of what is stored and proven, each unbroken run once."""
+        return self._db.execute(
+            "SELECT box, journal, min(seq), max(seq) FROM (SELECT box, journal, seq,"
+            " seq - dense_rank() OVER (PARTITION BY box, journal ORDER BY seq) AS run FROM events"
+            " WHERE problems NOT LIKE '%signature%' AND problems NOT LIKE '%unchecked%')"
+            " GROUP BY box, journal, run ORDER BY box, journal, run"
+        ).fetchall()
+
+    def records(self, classes: tuple[str, ...], last: int) -> list[Record]:
+        """The newest events of these classes, in the order in which they came."""
+        marks = ",".join("?" * len(classes))
+        return self._read(f"class IN ({marks}) ORDER BY rowid DESC LIMIT ?", (*classes, last))[::-1]
+
+    def unchecked(self, box: str) -> list[Record]:
+        """What came from this box before its key did."""
+        return self._read("box = ? AND problems LIKE '%unchecked%' ORDER BY rowid", (box,))
+
+    def record(self, box: str, id_: str) -> Record | None:
+        """One event."""
+        return next(iter(self._read("box = ? AND id = ?", (box, id_))), None)
+
+    def _read(self, where: str, values: tuple[Any, ...]) -> list[Record]:
+        rows = self._db.execute(
+            f"SELECT box, class, payload, received_at, problems, replayed FROM events WHERE {where}",  # noqa: S608
+            values,
+        )
+        records = []
+        for box, cls, payload, received_at, problems, replayed in rows:
+            try:
+                event = read_event(Topic(box, "event", cls), payload)
+            except UnreadableError as error:
+                raise sqlite3.DataError(f"event of {box} in the store was changed: {error}") from error
+            records.append(Record(event, received_at, tuple(filter(None, problems.split(","))), bool(replayed)))
+        return records
+
+    def odd(self, received_at: str, topic: str, reason: str, payload: bytes) -> None:
+        """Keeps what could not be stored as an event."""
+        row = self._db.execute(
+            "INSERT INTO oddities VALUES (?, ?, ?, ?)", (received_at, topic, reason, payload[:ODDITY_BYTES_MAX])
+        )
+        self._db.execute("DELETE FROM oddities WHERE rowid <= ?", ((row.lastrowid or 0) - ODDITIES_MAX,))
+
+    # boxes and their keys
+
+    def key(self, box: str, journal: str) -> str | None:
+        """The key that proved the first event of this journal: no other is trusted for it."""
+        row = self._db.execute("SELECT key FROM journals WHERE box = ? AND journal = ?", (box, journal)).fetchone()
+        return str(row[0]) if row else None
+
+    def pin(self, box: str, journal: str, key: str) -> None:
+        """From now on only this key is good for this journal."""
+        self._db.execute("INSERT OR IGNORE INTO journals VALUES (?, ?, ?)", (box, journal, key))
+
+    def save_box(self, box: str, key: str, state: dict[str, Any], seen: dict[str, Any]) -> None:
+        """key: the first ever announced. seen: what central knows of the sessions (`boxes.Box.seen`)."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO boxes VALUES (?, ?, ?, ?)", (box, key, json.dumps(state), json.dumps(seen))
+        )
+
+    def boxes(self) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+        """(box, key, state, seen) of all boxes."""
+        rows = self._db.execute("SELECT box, key, state, seen FROM boxes ORDER BY box")
+        return [(box, key, json.loads(state), json.loads(seen)) for box, key, state, seen in rows]
+
+    # commands
+
+    def save_command(self, command: Command) -> None:
+        """A command that is about to be sent."""
+        self._db.execute(
+            "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            astuple(command),
+        )
+
+    def commands(self, last: int) -> list[Command]:
+        """The newest, oldest first."""
+        rows = self._db.execute("SELECT * FROM commands ORDER BY rowid DESC LIMIT ?", (last,)).fetchall()
+        return [Command(*row) for row in rows[::-1]]
