@@ -92,6 +92,8 @@ class Link(Keys):
         for key, other in (("cert", "key"), ("key", "cert")):
             if getattr(self, key) and not getattr(self, other):
                 faults.append(Fault((key,), t("config.alone", key=key), t("config.cert_and_key")))
+        if self.password_file and not self.username_file:  # MQTT 3.1.1 has no password without a user name (3.1.2.9)
+            faults.append(Fault(("password_file",), t("config.alone", key="password_file"), t("config.user_too")))
         if faults:
             raise wrong(*faults)
         return self

@@ -267,6 +267,11 @@ def test_a_key_that_is_a_list_is_refused(file: Path) -> None:
         ("mqtts://central.example", "mqtt://h/p", "3: links[0].url: found 'mqtt://h/p'; allowed: a path only with ws"),
         ("central.example", "h\n    cert: c.pem", "4: links[0].cert: found cert alone; allowed: cert and key together"),
         ("central.example", "h\n    key: c.key", "4: links[0].key: found key alone; allowed: cert and key together"),
+        (
+            "central.example",
+            "h\n    password_file: p",
+            "4: links[0].password_file: found password_file alone; allowed: a",
+        ),
         ("central.example", "h\n    ca: 5", "4: links[0].ca: found 5; allowed: text"),
         (
             "id: b}",
@@ -666,10 +671,10 @@ def test_what_is_allowed_and_unwise_or_idle_is_noticed(file: Path) -> None:
 
 
 def test_files_that_links_name_are_missed_with_their_line(file: Path) -> None:
-    config = loaded(file, SMALL.replace("central.example", "h\n    ca: ca.pem\n    password_file: secret"))
+    config = loaded(file, SMALL.replace("central.example", "h\n    ca: ca.pem\n    username_file: user"))
     (file.parent / "ca.pem").touch()
     [said] = missing_files(config)
-    assert str(said).startswith(f"{file}:5: links[0].password_file: found {file.parent}/secret, which is not there; ")
+    assert str(said).startswith(f"{file}:5: links[0].username_file: found {file.parent}/user, which is not there; ")
 
 
 def test_everything_that_others_use_is_exported() -> None:
