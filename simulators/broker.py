@@ -124,8 +124,10 @@ class Broker:
     def start(self) -> None:
         """Returns when it has accepted an MQTT connection; with `tls`, when it has answered a TLS handshake.
 
-        Raises BrokerError, with the end of its log, when it has not within READY_S.
+        Does nothing while it runs. Raises BrokerError, with the end of its log, when it has not within READY_S.
         """
+        if self.pid:
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.program:
             config = self.directory / "mosquitto.conf"

@@ -97,7 +97,6 @@ class _Connection:
 
     async def _read(self, source: socket.socket, held: asyncio.Queue[tuple[float, bytes | OSError]]) -> None:
         loop = asyncio.get_running_loop()
-        due_s = 0.0
         data: bytes | OSError = b"-"
         while data and isinstance(data, bytes):
             try:
@@ -105,8 +104,7 @@ class _Connection:
             except OSError as error:
                 data = error  # a reset is news, and travels like everything else
             late_ms = self.wan.delay_ms + random.uniform(0, self.wan.jitter_ms)
-            due_s = max(due_s, loop.time() + late_ms / 1000)
-            await held.put((due_s, data))
+            await held.put((loop.time() + late_ms / 1000, data))
 
     async def _send(self, sink: socket.socket, held: asyncio.Queue[tuple[float, bytes | OSError]], line: _Line) -> None:
         """b"" is the end of the stream. Raises OSError when either end is reset."""

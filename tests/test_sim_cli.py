@@ -28,7 +28,8 @@ def test_an_unknown_command_names_those_that_there_are(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as end:
         main(["boards"])
     assert end.value.code == 2
-    assert all(name in capsys.readouterr().err for name in COMMANDS)
+    message = capsys.readouterr().err
+    assert all(name in message for name in COMMANDS)
 
 
 def test_the_board_does_not_wait_for_a_web_server() -> None:

@@ -162,6 +162,9 @@ def test_a_half_open_link_tells_nobody_anything(wan: Wan, far: socket.socket) ->
     newcomer = dial(wan)
     newcomer.sendall(b"lost as well")
     assert silent(newcomer)
+    far.settimeout(QUIET_S)
+    with pytest.raises(TimeoutError):
+        far.accept()
 
 
 def test_after_half_open_a_connection_that_lost_bytes_is_reset_and_one_that_did_not_goes_on(
