@@ -11,9 +11,9 @@ OPT := /opt/callbox
 # A venv never moves: its scripts name its path. The new one is built beside the old one, and then `bin` points to it.
 NEW := $(OPT)/venv-$(shell date -u +%Y%m%dT%H%M%SZ)
 LIB := $(DESTDIR)/usr/local/lib
-# What a booting system does by itself.
+# What a booting system does by itself; in a container there is no udev to tell.
 SET_UP := systemd-sysusers callbox.conf && systemd-tmpfiles --create callbox.conf && systemctl daemon-reload && \
-	udevadm control --reload && udevadm trigger --subsystem-match=tty --subsystem-match=gpio
+	{ ! systemctl -q is-active systemd-udevd || { udevadm control --reload && udevadm trigger -s tty -s gpio; }; }
 
 .PHONY: wheels install uninstall
 
