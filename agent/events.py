@@ -1,0 +1,104 @@
+"""Events: made, chained, signed and serialised once, when they are recorded.
+
+The bytes of an event never change afterwards: the signed, the stored and the sent bytes are the same (contract,
+section 2). Pure: time, identity and randomness are handed in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import rfc8785
+
+from agent.identity import Signer, b64
+from agent.kinds import CID, EventClass, class_of
+
+ZERO_HASH: Final = bytes(32)
+EVENT_BYTES_MAX: Final = 65_536
+TYPE_PREFIX: Final = "callbox."
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Stamp(NamedTuple):
+    """One moment by both clocks: seconds since boot, microseconds since 1970 UTC and whether to trust them."""
+
+    mono_s: float
+    wall_us: int
+    synced: bool = True
+
+
+class Event(NamedTuple):
+    """A sealed event: its place in the journal, class, id, and the bytes that are stored and sent."""
+
+    seq: int
+    cls: EventClass
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be recorded, before it has a place in the chain. `type` without `callbox.`."""
+
+    id: str
+    type: str
+    subject: str
+    at: Stamp
+    data: Mapping[str, Any]
+
+
+def uuid7(wall_us: int, random: int) -> str:
+    """A UUID of version 7 (RFC 9562): 48 bits of milliseconds, 74 random bits out of `random`."""
+    value = (wall_us // 1000 & (1 << 48) - 1) << 80 | random & (1 << 74) - 1
+    high = value >> 64 & ~0xF000 | 0x7000 | (random >> 62 & 0xFFF)
+    low = random & (1 << 62) - 1 | 0b10 << 62
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def rfc3339(wall_us: int) -> str:
+    """`2026-11-22T01:33:20.123456Z`: UTC with microseconds."""
+    return (_EPOCH + timedelta(microseconds=wall_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Chain:
+    """Where the next event joins: the journal's name, the last boxseq and the hash of the last event's bytes."""
+
+    def __init__(
+        self, source: str, journal: str, boot: str, signer: Signer, seq: int = 0, prevhash: bytes = ZERO_HASH
+    ) -> None:
+        self.source, self.journal, self.boot = source, journal, boot
+        self.seq, self.prevhash = seq, prevhash
+        self._signer = signer
+
+    def seal(self, draft: Draft) -> Event:
+        """Gives a draft its boxseq, its place in the chain and its signature. Raises ValueError past 64 KB."""
+        data: dict[str, Any] = {"monotonic_s": round(draft.at.mono_s, 6), **draft.data}
+        if (cid := CID.get(draft.type)) is not None:
+            data["cid"] = cid
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": draft.id,
+            "source": self.source,
+            "type": TYPE_PREFIX + draft.type,
+            "subject": draft.subject,
+            "time": rfc3339(draft.at.wall_us),
+            "datacontenttype": "application/json",
+            "journal": self.journal,
+            "boxseq": self.seq + 1,
+            "boot": self.boot,
+            "timequality": "synced" if draft.at.synced else "unsynced",
+            "prevhash": b64(self.prevhash),
+            "data": data,
+        }
+        event["sig"] = b64(self._signer.sign(rfc8785.dumps(event)))
+        body = rfc8785.dumps(event)
+        if len(body) > EVENT_BYTES_MAX:
+            raise ValueError(
+                f"{draft.type} of {draft.subject}: {len(body)} bytes; an event is at most {EVENT_BYTES_MAX}"
+            )
+        self.seq += 1
+        self.prevhash = sha256(body).digest()
+        return Event(self.seq, class_of(draft.type), draft.id, body)

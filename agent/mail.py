@@ -1,0 +1,176 @@
+"""What comes into the deciding thread, and what goes out of it: values only.
+
+Drivers' readings (`drivers.contract`) come in as they are. Every message from a journal or a session names which one
+it is from, so that a late word of an old one is told apart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.events import Event
+from agent.kinds import EventClass
+
+Range = tuple[int, int]
+"""First and last boxseq, both included."""
+
+
+# ---- in
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Every event of journal `journal` up to boxseq `through` is on the disk: fsync returned."""
+
+    journal: str
+    through: int
+    pending: Mapping[EventClass, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Owed events of one class after boxseq `after`, oldest first; `more` when the journal has further ones."""
+
+    journal: str
+    cls: EventClass
+    after: int
+    events: tuple[Event, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed:
+    """The journal cannot be written; nothing of what was asked since the last `Recorded` is promised."""
+
+    journal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """A session stands and its topics are subscribed. Limits as the broker's CONNACK says; None: no limit named."""
+
+    session: str
+    protocol: Literal["5", "3.1.1"]
+    receive_max: int | None = None
+    packet_bytes_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """A session ended, or never stood."""
+
+    session: str
+    reason: str
+    hint: str = ""
+    wrong_protocol: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The broker's PUBACK for a publish, with its reason code (0 where the protocol has none)."""
+
+    session: str
+    token: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message of central's. topic: `receipt` or `command`."""
+
+    session: str
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+Message = Recorded | Fetched | StorageFailed | SessionUp | SessionDown | Acked | Arrived
+
+
+# ---- out
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """To the journal, all in one transaction. Events are owed from then on.
+
+    cases: open cases by id, None removes one. delivered: ranges that are owed no more. owe: ranges that are owed again.
+    parked: boxseq to reason. seen: ids of commands, with the wall second after which they may be forgotten.
+    """
+
+    events: tuple[Event, ...] = ()
+    cases: Mapping[str, str | None] = field(default_factory=dict)
+    delivered: tuple[Range, ...] = ()
+    owe: tuple[Range, ...] = ()
+    parked: Mapping[int, str] = field(default_factory=dict)
+    seen: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def urgent(self) -> bool:
+        """Somebody waits for it. Delivered marks alone wait for the next event: losing them costs a repeat."""
+        return bool(self.events or self.owe or self.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """To the journal: owed events of a class after boxseq `after`, at most `limit`."""
+
+    cls: EventClass
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewJournal:
+    """The disk has failed: go on in memory, at once, under a new name."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a session over link number `link` (from 0) with the will that the contract names."""
+
+    session: str
+    link: int
+    protocol: Literal["5", "3.1.1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close the session."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """QoS 1 to `{root}/{topic}`; the answer is `Acked` with the token."""
+
+    session: str
+    token: int
+    topic: str
+    payload: bytes
+    retain: bool = False
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutput:
+    """Drive an output of a driver."""
+
+    output: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A line in the log: once when something is lost, once when it is back. Nothing about silent kinds."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+Action = Write | Fetch | NewJournal | Connect | Drop | Publish | SetOutput | Say
