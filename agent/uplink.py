@@ -1,0 +1,165 @@
+"""The way to central: one session over one of the links, and what of the outbox goes over it. Pure.
+
+It brings link and outbox together: it opens and drops sessions, publishes the retained state, keeps the window, and
+turns receipts into what the journal may strike off.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import rfc8785
+
+from agent.commands import Receipt
+from agent.events import Event
+from agent.link import Link, Open
+from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, SessionDown, SessionUp
+from agent.outbox import Outbox
+
+REFUSED: Final = 0x80
+"""MQTT 5 reason codes from here on are refusals."""
+
+
+class Uplink:
+    """What the deciding thread knows of central. Actions are appended to `out`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        links: int,
+        heartbeat_s: float,
+        retry_max_s: float,
+        state: Callable[[], Mapping[str, Any]],
+        rng: random.Random,
+        out: list[Action],
+    ) -> None:
+        """state: makes the payload of `{root}/state`, without `session`."""
+        self.outbox, self.link = outbox, Link(links, retry_max_s, rng)
+        self.session = ""
+        self.protocol = ""
+        self.refusal = 0
+        """The last reason code with which the broker refused an event; 0: it takes them."""
+        self._state, self._heartbeat_s, self._rng, self._out = state, heartbeat_s, rng, out
+        self._limits: dict[str, int | None] = {}
+        self._flight_s: dict[int, float] = {}
+        self._token = 0
+        self._up_seq = 0
+        self._beat_s = 0.0
+
+    def start(self, now_s: float) -> None:
+        self.link.start(now_s)
+
+    def replace(self, outbox: Outbox) -> None:
+        """Goes on with another journal's outbox in the same session."""
+        self.outbox = outbox
+        if self.link.state == "up":
+            outbox.session_up(**self._limits)
+            self._up_seq = 0
+            self._beat_s = -self._heartbeat_s
+
+    def up(self, message: SessionUp, now_s: float, seq: int) -> bool:
+        """A session stands; False when it is an old one. seq: the last boxseq; events up to it are history."""
+        if message.session != self.session or self.link.state != "connecting":
+            return False
+        self.link.up(now_s)
+        self.protocol, self._up_seq, self.refusal = message.protocol, seq, 0
+        self._limits = {"receive_max": message.receive_max, "packet_bytes_max": message.packet_bytes_max}
+        self.outbox.session_up(**self._limits)
+        self._publish_state(now_s)
+        return True
+
+    def down(self, message: SessionDown, now_s: float) -> bool:
+        """The session ended; False when it is an old one."""
+        if message.session != self.session or self.link.state == "down":
+            return False
+        self._forget_session()
+        self.link.down(now_s, message.reason, message.wrong_protocol)
+        return True
+
+    def acked(self, message: Acked) -> list[Range]:
+        """A PUBACK: the ranges that it delivers, where the config says that a PUBACK does."""
+        if message.session != self.session or self._flight_s.pop(message.token, None) is None:
+            return []
+        self.refusal = message.code if message.code >= REFUSED else 0
+        return self.outbox.acked(message.token, message.code)
+
+    def receipt(self, receipt: Receipt) -> list[Range] | str:
+        """Central's word: the ranges that are owed no more, or why it cannot be right."""
+        return self.outbox.receipt(receipt.through, receipt.also, receipt.batch)
+
+    def fetched(self, message: Fetched) -> None:
+        """The journal's answer."""
+        self.outbox.fetched(message.cls, message.after, message.events, message.more)
+
+    def recorded(self, event: Event, now_s: float) -> None:
+        """A new event is on the disk; an alarm does not wait for the backoff."""
+        self.outbox.recorded(event)
+        if event.cls == "alarm":
+            self.link.hurry(now_s)
+
+    def tick(self, now_s: float) -> str | None:
+        """Everything that is due. A reason when the session was given up."""
+        dropped = None
+        decision = self.link.tick(now_s, self._oldest_ack_s())
+        if isinstance(decision, str):
+            dropped = decision
+            self._out.append(Drop(self.session))
+            self._forget_session()
+            self.link.down(now_s, decision)
+            decision = self.link.tick(now_s, None)
+        if isinstance(decision, Open):
+            self.session = f"{self._rng.getrandbits(32):08x}"
+            self._out.append(Connect(self.session, decision.link, decision.protocol))
+        if self.link.state == "up" and now_s >= self._beat_s + self._heartbeat_s:
+            self._publish_state(now_s)
+        return dropped
+
+    def pump(self, now_s: float) -> None:
+        """Sends what may go now, and asks the journal for more."""
+        while self.link.state == "up":
+            reserved = len(self._flight_s) - self.outbox.in_flight
+            parcel = self.outbox.take(self._token + 1, now_s, reserved=reserved)
+            if parcel is None:
+                break
+            replayed = parcel.events[-1].seq <= self._up_seq
+            self._publish(parcel.topic, parcel.payload, now_s, replayed=replayed)
+        self._out.extend(self.outbox.wants())
+
+    def due_s(self) -> float:
+        """When `tick` or `pump` has something to do next."""
+        dues = [self.link.due_s(self._oldest_ack_s()), self.outbox.due_s()]
+        if self.link.state == "up":
+            dues.append(self._beat_s + self._heartbeat_s)
+        return min((due for due in dues if due is not None), default=float("inf"))
+
+    def say_goodbye(self, now_s: float) -> int | None:
+        """Tells central that this session ends on purpose; the token of that message."""
+        if self.link.state != "up":
+            return None
+        self._publish("state", will(self.session), now_s, retain=True)
+        return self._token
+
+    def _oldest_ack_s(self) -> float | None:
+        return next(iter(self._flight_s.values()), None)
+
+    def _forget_session(self) -> None:
+        self._flight_s.clear()
+        self.session = ""
+        self.outbox.session_down()
+
+    def _publish_state(self, now_s: float) -> None:
+        self._beat_s = now_s
+        self._publish("state", rfc8785.dumps({**self._state(), "session": self.session}), now_s, retain=True)
+
+    def _publish(
+        self, topic: str, payload: bytes, now_s: float, *, retain: bool = False, replayed: bool = False
+    ) -> None:
+        self._token += 1
+        self._flight_s[self._token] = now_s
+        self._out.append(Publish(self.session, self._token, topic, payload, retain, replayed))
+
+
+def will(session: str) -> bytes:
+    """What the broker publishes on `{root}/state` when the session dies."""
+    return rfc8785.dumps({"online": False, "session": session})
