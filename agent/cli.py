@@ -1,0 +1,229 @@
+"""`callbox`: the command of the box."""
+
+import argparse
+import json
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import BoxError
+from agent.kinds import CLASSES
+from agent.text import t
+
+DEFAULT_CONFIG: Final = Path("/etc/callbox/box.yaml")
+OK, FAILED, BAD_CONFIG, NOT_RUNNING = 0, 1, 2, 3
+FOLLOW_S: Final = 0.25
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; the exit code is the contract's (section 7)."""
+    args = _parser().parse_args(argv)
+    # Only what a command needs is imported: a status must not wait for pydantic.
+    from agent.config_errors import ConfigErrors
+
+    try:
+        code: int = args.run(args)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return BAD_CONFIG
+    except BoxError as error:
+        print(f"callbox: {error}", file=sys.stderr)
+        return FAILED
+    except (BrokenPipeError, KeyboardInterrupt):
+        return OK
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="callbox", description=t("cli.about"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], *, box: bool = False, table: bool = False) -> Any:
+        sub = commands.add_parser(name, help=t(f"cli.{name}"), description=t(f"cli.{name}"))
+        sub.set_defaults(run=run)
+        if box:
+            place = sub.add_mutually_exclusive_group()
+            place.add_argument("--config", type=Path, metavar="F", help=t("cli.config", default=DEFAULT_CONFIG))
+            place.add_argument("--state-dir", type=Path, metavar="DIR", help=t("cli.state_dir"))
+        if table:
+            sub.add_argument("--json", action="store_true", help=t("cli.json"))
+        return sub
+
+    command("run", _run).add_argument("--config", type=Path, metavar="F", default=DEFAULT_CONFIG, help=t("cli.file"))
+    command("check", _check, table=True).add_argument("file", type=Path, metavar="F", help=t("cli.file"))
+    demo = command("demo", _demo, table=True)
+    demo.add_argument("--once", action="store_true", help=t("cli.demo_once"))
+    demo.add_argument("--port", type=int, metavar="N", help=t("cli.port"))
+    command("status", _status, box=True, table=True)
+    events = command("events", _events, box=True, table=True)
+    events.add_argument("--class", dest="cls", choices=CLASSES, help=t("cli.class"))
+    events.add_argument("--pending", action="store_true", help=t("cli.pending"))
+    events.add_argument("--follow", action="store_true", help=t("cli.follow"))
+    command("verify", _verify, box=True, table=True).add_argument("--key", metavar="K", help=t("cli.key"))
+    command("keygen", _keygen, box=True)
+    return parser
+
+
+def _state_dir(args: argparse.Namespace) -> Path:
+    if args.state_dir is not None:
+        return Path(args.state_dir)
+    from agent.config import load
+
+    return load(args.config or DEFAULT_CONFIG).state_dir
+
+
+def _run(args: argparse.Namespace) -> int:
+    from agent.main import run
+
+    return run(args.config)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from agent import config as door
+
+    try:
+        config = door.load(args.file)
+        missing = door.missing_files(config)
+        if missing:
+            raise door.ConfigErrors(missing)
+    except door.ConfigErrors as errors:
+        if args.json:
+            print(json.dumps({"errors": [vars_of(error) for error in errors.errors]}, ensure_ascii=False))
+        else:
+            print(errors)
+            print(t("cli.config_bad", file=args.file, count=len(errors.errors)))
+        return BAD_CONFIG
+    notices = door.notices(config)
+    if args.json:
+        print(json.dumps({"errors": [], "notices": notices}, ensure_ascii=False))
+        return OK
+    for notice in notices:
+        print(f"{t('cli.notice')}: {notice}")
+    counts = {name: len(getattr(config, name)) for name in ("inputs", "outputs", "links")}
+    print(t("cli.config_good", file=args.file, **counts))
+    return OK
+
+
+def vars_of(value: Any) -> dict[str, Any]:
+    """The fields of a frozen value, for JSON."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _demo(args: argparse.Namespace) -> int:
+    try:
+        from simulators import demo
+    except ModuleNotFoundError:
+        print(t("cli.no_simulators"), file=sys.stderr)
+        return FAILED
+    return demo.main(once=args.once, http_port=args.port, as_json=args.json)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from agent.status import ask
+
+    state_dir = _state_dir(args)
+    status = ask(state_dir)
+    if status is None or not status["armed"]:
+        print("{}" if args.json else t("cli.not_running", state_dir=state_dir))
+        return NOT_RUNNING
+    print(json.dumps(status, ensure_ascii=False) if args.json else _status_table(status))
+    return FAILED if status["trouble"] else OK
+
+
+def _status_table(status: dict[str, Any]) -> str:
+    link = status["link"]
+    up = t(f"cli.link_{link['state']}") + (f", MQTT {link['protocol']}" if link["protocol"] else "")
+    reason = f" ({link['reason']})" if link["reason"] else ""
+    pending = [f"{name} {count}" for name, count in status["pending"].items() if count]
+    rows = [
+        (t("cli.row_box"), f"{status['box']}  {status['name']}  {t('cli.armed')}"),
+        (t("cli.row_link"), f"{up}  {link['url']}  {t('cli.since', seconds=link['since_s'])}{reason}"),
+        (t("cli.row_journal"), f"{status['journal']}  {status['seq']}"),
+        (t("cli.row_pending"), ", ".join(pending) or t("cli.none")),
+        (t("cli.row_alarms"), str(status["open_alarms"] or t("cli.none"))),
+    ]
+    for name, entry in status["inputs"].items():
+        value, quality = t(f"cli.value_{entry['value']}"), t(f"cli.quality_{entry['quality']}")
+        rows.append((t("cli.row_input"), f"{name}  {value}  {quality}"))
+    rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
+    width = max(_columns(name) for name, _ in rows)
+    return "\n".join(f"{name}{' ' * (width - _columns(name))}  {value}" for name, value in rows)
+
+
+def _columns(text: str) -> int:
+    """Width on a terminal: Chinese characters take two columns."""
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _events(args: argparse.Namespace) -> int:
+    from agent.journal import Reader
+
+    reader = Reader(_state_dir(args))
+    after = 0
+    while True:
+        for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending):
+            after = seq
+            if args.json:
+                sys.stdout.buffer.write(body + b"\n")
+            else:
+                print(_event_line(body))
+        sys.stdout.flush()
+        if not args.follow:
+            return OK
+        select.select([], [], [], FOLLOW_S)
+
+
+def _event_line(body: bytes) -> str:
+    event = json.loads(body)
+    data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
+    shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
+    type = event["type"].removeprefix("callbox.")
+    return f"{event['boxseq']:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from agent.identity import public_key, unb64, verify_chain
+    from agent.journal import Reader
+
+    state_dir = _state_dir(args)
+    try:
+        key = unb64(args.key, 32) if args.key else public_key(state_dir)
+    except (ValueError, OSError) as error:
+        raise BoxError(f"the key: {error}", "give the box's public key with --key") from error
+    reader = Reader(state_dir)
+    count = 0
+
+    def counted() -> Any:
+        nonlocal count
+        for event in reader.events():
+            count += 1
+            yield event
+
+    problem = verify_chain(counted(), key)
+    if args.json:
+        print(json.dumps({"journal": reader.name, "events": count, "problem": problem}))
+    elif problem:
+        print(t("cli.broken", problem=problem))
+    elif count:
+        print(t("cli.whole", count=count, journal=reader.name, last=count))
+    else:
+        print(t("cli.empty", journal=reader.name))
+    return FAILED if problem else OK
+
+
+def _keygen(args: argparse.Namespace) -> int:
+    from agent.identity import b64, load_or_make_key
+
+    try:
+        print(b64(load_or_make_key(_state_dir(args)).public))
+    except (OSError, ValueError) as error:
+        raise BoxError(f"the box's key: {error}", "check the state directory and whom it belongs to") from error
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""The one thread that decides: takes messages in order, asks the box, and hands its actions to the doors."""
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from agent import notify
+from agent.box import Box
+from agent.clock import Clock
+from agent.identity import Signer
+from agent.journal import Journal, JournalWorker
+from agent.mail import (
+    Acked,
+    Action,
+    Arrived,
+    Connect,
+    Drop,
+    Fetch,
+    NewJournal,
+    Publish,
+    Say,
+    SessionDown,
+    SetOutput,
+    Write,
+)
+from agent.mailbox import Mailbox
+from agent.mqtt import Session
+from agent.status import StatusServer
+from agent.wires import make_wires
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+log = logging.getLogger("callbox")
+
+UNRECORDED_MAX: Final = 500
+"""Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
+GOODBYE_S: Final = 2.0
+ARM_S: Final = 3.0
+"""How long a start waits for a wire that neither opens nor fails."""
+
+
+class Loop:
+    """The running daemon."""
+
+    def __init__(self, config: "Config", journal: Journal, signer: Signer, boot: str, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._mailbox = Mailbox()
+        self._opened = journal.opened()
+        self._worker = JournalWorker(journal, self._mailbox.answer)
+        self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
+        self._session: Session | None = None
+        self._wires = make_wires(config, self._mailbox.put)
+        self._outputs = {
+            output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
+        }
+        self._status: StatusServer | None = None
+        self._watchdog = notify.Watchdog(notify.watchdog_interval_s())
+        self._signal: int | None = None
+        self._armed = False
+
+    def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
+        """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        settings = self._opened.settings
+        self._box.start(
+            self._clock.now(),
+            last_end=settings.get("last_end", "first"),
+            new_journal=new_journal,
+            config_hash=config_hash,
+            config_changed=settings.get("config") not in (None, config_hash),
+        )
+        self._execute()
+        for wire in self._wires:
+            wire.start()
+        try:
+            self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
+        except OSError as error:
+            log.warning(
+                "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
+            )
+        armed_by_s = time.monotonic() + ARM_S
+        while self._signal is None or (self._signal == signal.SIGHUP and not reloadable()):
+            self._signal = None
+            self._step()
+            if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
+                self._arm()
+        self._stop(self._signal)
+        return self._signal
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+        self._mailbox.wake()
+
+    def _arm(self) -> None:
+        self._armed = True
+        notify.ready(f"armed: {len(self._config.inputs)} inputs")
+        log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
+
+    # ---- a step
+
+    def _step(self) -> None:
+        behind = self._box.unrecorded >= UNRECORDED_MAX
+        timeout_s = self._box.due_s() - time.monotonic()
+        message = self._mailbox.take(max(0.0, timeout_s), readings=not behind)
+        if message is not None:
+            if isinstance(message, Acked):
+                message = self._named(message)
+            try:
+                self._box.handle(message, self._clock.now())
+            except Exception:
+                if not isinstance(message, Arrived):
+                    raise
+                log.exception("a message of central's on %s was not understood, and is left out", message.topic)
+        now = self._clock.now()
+        if message is None or now.mono_s >= self._box.due_s():
+            self._box.tick(now)
+        self._execute()
+        if self._status is not None:
+            self._status.serve(self._status_now)
+        self._feed_watchdog(now.mono_s)
+
+    def _named(self, message: Acked) -> Acked:
+        """With our token in place of paho's message id."""
+        token = self._session.token(message.token) if self._session and self._session.name == message.session else None
+        return Acked(message.session, token or 0, message.code)
+
+    def _execute(self) -> None:
+        while actions := self._box.drain():
+            for action in actions:
+                self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Write() | Fetch():
+                self._worker.ask(action)
+            case SetOutput(output, on):
+                self._outputs[output].driver.set(output, on)
+            case Publish():
+                if self._session is not None:
+                    self._session.publish(action)
+            case Connect():
+                self._session = Session(self._config, action, self._mailbox.answer)
+            case Drop():
+                if self._session is not None:
+                    self._session.close()
+                    self._session = None
+            case NewJournal(reason):
+                journal = Journal(None)
+                self._worker = JournalWorker(journal, self._mailbox.answer)
+                self._box.new_journal(journal.opened(), reason, self._clock.now())
+            case Say(level, text):
+                log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+
+    def _status_now(self) -> dict[str, Any]:
+        noise = {wire.name: wire.driver.noise for wire in self._wires}
+        return {**self._box.status(), "armed": self._armed, "noise": noise}
+
+    # ---- self-care
+
+    def _progress(self) -> dict[str, float]:
+        workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
+        workers["journal"] = self._worker.progress_s
+        return workers
+
+    def _feed_watchdog(self, now_s: float) -> None:
+        if self._watchdog.due(now_s):
+            if stalled := notify.stalled(self._progress(), now_s):
+                log.error("no progress of %s: systemd is not fed and will restart the box", ", ".join(stalled))
+            else:
+                self._watchdog.feed(now_s)
+
+    def _stop(self, number: int) -> None:
+        """Leaves everything on the disk and tells central, in bounded time."""
+        reload = number == signal.SIGHUP
+        if reload:
+            notify.reloading()
+        else:
+            notify.stopping()
+        for wire in self._wires:
+            wire.stop()
+        goodbye = self._box.stop(self._clock.now(), reload=reload)
+        self._execute()
+        until_s = time.monotonic() + GOODBYE_S
+        while goodbye is not None and time.monotonic() < until_s:
+            message = self._mailbox.take(max(0.0, until_s - time.monotonic()), readings=False)
+            if isinstance(message, SessionDown):
+                break
+            if isinstance(message, Acked) and self._named(message).token == goodbye:
+                break
+        if self._session is not None:
+            self._session.close()
+            self._session.join(GOODBYE_S)
+        if not self._worker.close(GOODBYE_S):
+            log.error("the disk did not take the last events in time")
+        for wire in self._wires:
+            wire.join(GOODBYE_S)
+        if self._status is not None:
+            self._status.close()
+        log.info("stopped")

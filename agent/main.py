@@ -1,0 +1,79 @@
+"""Builds the box out of its config and runs it: the one file that knows all names."""
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+
+from agent import config as config_module
+from agent.clock import Clock, boot_id
+from agent.errors import BoxError
+from agent.identity import KEY_FILE, Ed25519Signer, load_or_make_key
+from agent.journal import open_journal
+from agent.loop import Loop
+
+log = logging.getLogger("callbox")
+LOCK = "lock"
+
+
+def run(path: Path) -> int:
+    """The daemon until it is told to stop: 0. Raises ConfigErrors, BoxError.
+
+    On SIGHUP it starts itself anew in the same process when the config is good, and goes on as it is when it is not.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    config = config_module.load(path)
+    lock = _lock(config.state_dir)
+    journal, new_journal = open_journal(config.state_dir, time.time())
+    loop = Loop(config, journal, _signer(config.state_dir), boot_id(), Clock())
+
+    def reloadable() -> bool:
+        try:
+            config_module.load(path)
+        except config_module.ConfigErrors as errors:
+            log.error("not reloaded, the box goes on as it was:\n%s", errors)
+            return False
+        return True
+
+    ended = loop.run(new_journal=new_journal, config_hash=sha256(path.read_bytes()).hexdigest(), reloadable=reloadable)
+    if ended == signal.SIGHUP:
+        log.info("reloading %s", path)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    if lock is not None:
+        lock.close()
+    return 0
+
+
+def _lock(state_dir: Path) -> IO[str] | None:
+    """Two boxes on one journal would both give out the same boxseq. None where the disk takes no file at all.
+
+    Raises BoxError when another one runs.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BoxError(
+            f"another callbox runs on {state_dir}", "stop it, or give this box a state_dir of its own"
+        ) from None
+    except OSError as error:
+        log.error("%s: %s; the box runs without a disk", state_dir, error.strerror)
+        return None
+    return lock
+
+
+def _signer(state_dir: Path) -> Ed25519Signer:
+    """The box's key; without a disk one for this run alone: central will see a new key, and an alarm all the same."""
+    try:
+        return load_or_make_key(state_dir)
+    except OSError as error:
+        log.error("%s: %s; this run signs with a key of its own", state_dir / KEY_FILE, error.strerror)
+        return Ed25519Signer.generate()
+    except ValueError as error:
+        raise BoxError(str(error), "move the file away: a new key is made at the next start") from error

@@ -1,0 +1,243 @@
+"""MQTT by paho: one session, one client, one thread. It moves bytes and decides nothing.
+
+A new client for each session, so that paho's own queue is always empty and the outbox is the only truth. Callbacks
+run under paho's locks and only enqueue.
+"""
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.errors import BoxError, link_error
+from agent.mail import Acked, Arrived, Connect, Publish, SessionDown, SessionUp
+from agent.uplink import will
+
+if TYPE_CHECKING:
+    from agent.config import Config, Link
+
+CONNECT_TIMEOUT_S: Final = 10.0
+USER_TIMEOUT_MS: Final = 4_000
+"""TCP_USER_TIMEOUT: sent bytes that nobody acknowledges for so long end a half-open link (34 s without it)."""
+SESSION_EXPIRY_S: Final = 86_400
+"""The broker keeps commands for a box that reboots."""
+EVENT_EXPIRY_S: Final = 7 * 86_400
+"""A courtesy to the broker's queue: an event without a receipt is sent again in any case."""
+CONTENT_TYPES: Final = {"event": "application/cloudevents+json", "batch": "application/cloudevents-batch+json"}
+WRONG_PROTOCOL: Final = 0x84
+LOOP_S: Final = 1.0
+
+Answer = Callable[[SessionUp | SessionDown | Acked | Arrived], None]
+
+
+class Session:
+    """One connection to one broker, from `Connect` to `SessionDown`, which always comes, once."""
+
+    def __init__(self, config: "Config", connect: Connect, answer: Answer) -> None:
+        """answer: called in the session's thread; must never block."""
+        self.name = connect.session
+        self._root, self._five = config.root, connect.protocol == "5"
+        self._link, self._keepalive_s = config.links[connect.link], config.timing.keepalive_s
+        self._client_id = f"callbox-{config.box.site}-{config.box.id}"
+        self._expires = config.delivery == "receipt"
+        self._answer = answer
+        self._tokens: dict[int, int] = {}
+        self._closing = False
+        self._stood = False
+        self._reason: BoxError | None = None
+        self._wrong_protocol = False
+        self.progress_s = time.monotonic()
+        self._client: paho.Client | None = None
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}", daemon=True)
+        self._thread.start()
+
+    # ---- called by the loop
+
+    def publish(self, message: Publish) -> None:
+        """Hands a message to paho; its PUBACK is answered with `Acked`."""
+        client = self._client
+        if client is None or not self._stood:
+            return
+        info = client.publish(
+            f"{self._root}/{message.topic}",
+            message.payload,
+            qos=1,
+            retain=message.retain,
+            properties=self._courtesy(message),
+        )
+        if info.rc in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
+            self._tokens[info.mid] = message.token
+
+    def token(self, mid: int) -> int | None:
+        """The token of paho's message id. Asked in the thread that publishes, so that it is always known."""
+        return self._tokens.pop(mid, None)
+
+    def close(self) -> None:
+        """Ends the session; the thread goes within a second, and nobody waits for it."""
+        self._closing = True
+        if (client := self._client) is not None:
+            client.disconnect()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    # ---- the session's own thread
+
+    def _run(self) -> None:
+        try:
+            self._session(self._make_client())
+        except (OSError, ValueError, paho.WebsocketConnectionError) as error:
+            self._reason = self._reason or link_error(error)
+        reason = self._reason or BoxError("the connection was lost", "it is tried again")
+        self._answer(
+            SessionDown(
+                self.name, f"{self._link.host}:{self._link.port}: {reason.found}", reason.hint, self._wrong_protocol
+            )
+        )
+
+    def _session(self, client: paho.Client) -> None:
+        self._client = client
+        if self._five:
+            client.connect(
+                self._link.host,
+                self._link.port,
+                self._keepalive_s,
+                clean_start=False,
+                properties=self._session_properties(),
+            )
+        else:
+            client.connect(self._link.host, self._link.port, self._keepalive_s)
+        began_s = time.monotonic()
+        while client.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
+            self.progress_s = time.monotonic()
+            if not self._stood and self.progress_s > began_s + CONNECT_TIMEOUT_S:
+                raise TimeoutError
+            if self._closing and not client.want_write():
+                client.disconnect()
+                client.loop_write()
+                return
+
+    def _make_client(self) -> paho.Client:
+        link = self._link
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            self._client_id,
+            clean_session=None if self._five else False,
+            protocol=paho.MQTTv5 if self._five else paho.MQTTv311,
+            transport="websockets" if link.websockets else "tcp",
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(65_535)  # the window is the outbox's; paho's own would queue
+        if link.websockets:
+            client.ws_set_options(path=link.path)
+        if link.tls:
+            client.tls_set_context(_tls(link))
+        if (user := _secret(link.username_file)) is not None:
+            client.username_pw_set(user, _secret(link.password_file))
+        client.will_set(f"{self._root}/state", will(self.name), qos=1, retain=True)
+        client.on_socket_open = _tune
+        # Without this, `publish` writes to the socket in the caller's thread, across this one.
+        client.on_socket_register_write = _leave_writing_to_the_loop
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    def _session_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        return properties
+
+    def _courtesy(self, message: Publish) -> Properties | None:
+        if not self._five or message.retain:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = CONTENT_TYPES[message.topic.partition("/")[0]]
+        if self._expires:
+            properties.MessageExpiryInterval = EVENT_EXPIRY_S
+        if message.replayed:
+            properties.UserProperty = ("replayed", "1")
+        return properties
+
+    def _on_connect(self, client: paho.Client, _: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+        if code.is_failure:
+            self._wrong_protocol = code.value == WRONG_PROTOCOL
+            self._reason = BoxError(
+                f"the broker refused this box: {code}",
+                "check its log, this box's id, and `username_file` or `cert` in the config",
+            )
+            client.disconnect()
+            return
+        self._up = SessionUp(
+            self.name,
+            "5" if self._five else "3.1.1",
+            getattr(properties, "ReceiveMaximum", None),
+            getattr(properties, "MaximumPacketSize", None),
+        )
+        client.subscribe([(f"{self._root}/receipt", 1), (f"{self._root}/command", 1)])
+
+    def _on_subscribe(self, client: paho.Client, _: Any, _mid: int, codes: list[ReasonCode], *_more: Any) -> None:
+        if refused := [str(code) for code in codes if code.is_failure]:
+            self._reason = BoxError(
+                f"the broker refused the topics of this box: {refused[0]}", "check the broker's ACL"
+            )
+            client.disconnect()
+            return
+        self._stood = True
+        self._answer(self._up)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _: Any, flags: paho.DisconnectFlags, code: ReasonCode, *_more: Any
+    ) -> None:
+        if self._reason is None and flags.is_disconnect_packet_from_server:
+            self._reason = BoxError(
+                f"the broker ended the session: {code}", "check its log: is this box's id used twice?"
+            )
+        elif self._reason is None and not self._stood and self._five:
+            # A broker that knows no MQTT 5 may hang up instead of answering.
+            self._wrong_protocol = True
+
+    def _on_publish(self, _client: paho.Client, _: Any, mid: int, code: ReasonCode, *_more: Any) -> None:
+        self._answer(Acked(self.name, mid, code.value if self._five else 0))
+
+    def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        topic = message.topic.removeprefix(f"{self._root}/")
+        self._answer(Arrived(self.name, topic, bytes(message.payload), message.retain))
+
+
+def _leave_writing_to_the_loop(*_: Any) -> None:
+    """paho's hook for foreign event loops: with it set, only our loop writes."""
+
+
+def _tune(_client: paho.Client, _userdata: Any, sock: Any) -> None:
+    """Small messages at once; a dead line found by TCP itself."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+def _tls(link: "Link") -> ssl.SSLContext:
+    """The broker's certificate must come from `ca` and name the host. Raises OSError, ssl.SSLError."""
+    context = ssl.create_default_context(cafile=link.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if link.cert is not None:
+        context.load_cert_chain(link.cert, link.key)
+    return context
+
+
+def _secret(path: Path | None) -> str | None:
+    return None if path is None else path.read_text(encoding="utf-8").strip()

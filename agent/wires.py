@@ -1,0 +1,108 @@
+"""The drivers' threads: each wire is opened, watched, and opened again when it went."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+
+from drivers.contract import Driver, DriverError, Health, Reading
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+BACKOFF_FIRST_S: Final = 0.25
+BACKOFF_MAX_S: Final = 10.0
+"""A cable that is put back is noticed within this."""
+STABLE_S: Final = 30.0
+
+
+class Wire:
+    """One driver in its thread. It is the driver's `Host`."""
+
+    def __init__(self, name: str, driver: Driver, inputs: Sequence[str], put: Callable[[Reading], None]) -> None:
+        """inputs: the ids that go offline with it. put: may wait; called in the driver's thread."""
+        self.name, self.driver = name, driver
+        self._inputs, self._put = inputs, put
+        self._stop = threading.Event()
+        self.progress_s = time.monotonic()
+        self.spoke = threading.Event()
+        """Set once the wire has been opened, or could not be: the box knows how it stands."""
+        self._thread = threading.Thread(target=self._run, name=f"wire-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the driver to end; it does within about a second."""
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    # ---- drivers.contract.Host
+
+    def emit(self, reading: Reading) -> None:
+        self._put(reading)
+        self.spoke.set()
+
+    def alive(self) -> bool:
+        self.progress_s = time.monotonic()
+        return not self._stop.is_set()
+
+    # ---- the driver's thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            Retrying(
+                retry=retry_if_exception_type(DriverError),
+                wait=wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S),
+                sleep=self._pause,
+                before_sleep=self._offline,
+            )(self._once)
+
+    def _once(self) -> None:
+        """Runs the driver until it ends. A wire that held for a while starts the backoff anew by returning."""
+        if self._stop.is_set():
+            return
+        began_s = self.progress_s = time.monotonic()
+        try:
+            self.driver.run(self)
+        except DriverError as error:
+            if time.monotonic() < began_s + STABLE_S:
+                raise
+            self._say_offline(str(error))
+            self._pause(BACKOFF_FIRST_S)
+        except Exception as error:  # a bug in a driver costs its wire, never the box
+            raise DriverError(
+                self.name, f"{type(error).__name__}: {error}", "a fault in the driver: report it"
+            ) from error
+
+    def _offline(self, state: RetryCallState) -> None:
+        if state.outcome is not None:
+            self._say_offline(str(state.outcome.exception()))
+
+    def _say_offline(self, reason: str) -> None:
+        for input_id in self._inputs:
+            self._put(Health(input_id, "offline", reason, time.monotonic()))
+        self.spoke.set()
+
+    def _pause(self, seconds: float) -> None:
+        """Waits, and goes on counting as alive."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0 and not self._stop.wait(min(left_s, 1.0)):
+            self.progress_s = time.monotonic()
+
+
+def make_wires(config: "Config", put: Callable[[Reading], None]) -> list[Wire]:
+    """One wire for each driver of the config. Raises what the drivers' constructors raise (checked by the config)."""
+    from drivers import registry
+
+    wires = []
+    for entry in config.drivers:
+        inputs = {item.id: item.keys for item in config.inputs if item.driver == entry.id}
+        outputs = {item.id: item.keys for item in config.outputs if item.driver == entry.id}
+        driver = registry.driver_type(entry.type)(entry.id, entry.options, inputs, outputs)
+        wires.append(Wire(entry.id, driver, list(inputs), put))
+    return wires
