@@ -28,6 +28,7 @@ HOLD_S = 0.1
 STEP_S = 15.0
 """What has not happened after so long will not happen."""
 LOOK_S = 0.01
+STATIONS = ("stamped", "recorded", "sent", "received", "acknowledged")
 
 Operator = Callable[[str, str], None]
 """operator(verb, alarm): `acknowledge` or `close` of the alarm with this id."""
@@ -39,10 +40,10 @@ class DemoError(Exception):
 
 @dataclass
 class Press:
-    """One press, in monotonic seconds; None: not seen."""
+    """One press, in monotonic s; None: not seen. stamped: the event's own time; recorded: when the lamp said so."""
 
     pressed_s: float
-    lamp_s: float | None = None
+    stamped_s: float | None = None
     recorded_s: float | None = None
     sent_s: float | None = None
     received_s: float | None = None
@@ -50,8 +51,7 @@ class Press:
 
     def after_ms(self) -> dict[str, float | None]:
         """Milliseconds from the press to each station."""
-        stations = ("lamp", "recorded", "sent", "received", "acknowledged")
-        times = {name: getattr(self, f"{name}_s") for name in stations}
+        times = {name: getattr(self, f"{name}_s") for name in STATIONS}
         return {name: None if at is None else round((at - self.pressed_s) * 1000, 1) for name, at in times.items()}
 
 
@@ -88,7 +88,7 @@ class Report:
             yield t("demo.whole", presses=len(self.presses), events=self.events, repeats=self.repeats)
 
     def _table(self) -> Iterator[str]:
-        titles = [t(f"demo.{name}") for name in ("press", "lamp", "recorded", "sent", "received", "acknowledged")]
+        titles = [t(f"demo.{name}") for name in ("press", *STATIONS)]
         yield t("demo.table")
         yield "".join(_cell(title) for title in titles)
         for number, press in enumerate(self.presses, start=1):
@@ -164,7 +164,7 @@ class Script:
         self._wait(lambda: self._witness.state.get("online"), "demo.not.online")
         self._note("demo.did.armed")
         first = self._press()
-        first.lamp_s = self._lit("amber", first.pressed_s)
+        first.recorded_s = self._lit("amber", first.pressed_s)
         self._wait(lambda: len(self._raised()) >= 1, "demo.not.received", count=1)
         self._note("demo.did.received", count=1)
         self._box.set_link(up=False)
@@ -274,7 +274,7 @@ class Script:
         if len(raised) != len(report.presses):
             report.problems.append(t("demo.bad.presses", found=len(raised), wanted=len(report.presses)))
         for press, alarm in zip(report.presses, raised, strict=False):
-            press.recorded_s = self._monotonic(alarm["time"])
+            press.stamped_s = self._monotonic(alarm["time"])
             press.received_s = self._monotonic(alarm["received_at"])
             press.sent_s = self._witness.seen_s.get(alarm["id"])
         stored = self._stored()

@@ -244,14 +244,15 @@ def test_the_scripted_outage_as_json_has_each_press_at_each_station(tmp_path: Pa
     assert report["ok"]
     assert len(report["presses"]) == 4
     for press in report["presses"]:
-        times = [press[name] for name in ("recorded", "sent", "received", "acknowledged")]
+        times = [press[name] for name in ("stamped", "sent", "received", "acknowledged")]
         assert None not in times
         assert times[0] <= times[1] <= times[3]
+    assert report["presses"][0]["recorded"] is not None
 
 
 @pytest.mark.real
 def test_sigterm_stops_the_demo_in_order(tmp_path: Path) -> None:
-    program = demo("--http-port", "0", env={"TMPDIR": str(tmp_path)})
+    program = demo("--port", "0", env={"TMPDIR": str(tmp_path)})
     assert program.stdout
     assert "http://127.0.0.1:" in program.stdout.readline()
     assert left_behind(tmp_path)
@@ -265,7 +266,7 @@ def test_sigterm_stops_the_demo_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_nothing_survives_a_sigkill_of_the_demo(tmp_path: Path) -> None:
-    program = demo("--http-port", "0", env={"TMPDIR": str(tmp_path)})
+    program = demo("--port", "0", env={"TMPDIR": str(tmp_path)})
     assert program.stdout
     program.stdout.readline()
     program.kill()
@@ -276,7 +277,7 @@ def test_nothing_survives_a_sigkill_of_the_demo(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_a_page_port_that_is_taken_is_an_error_that_keeps_the_files(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        program = demo("--http-port", str(other.getsockname()[1]), env={"TMPDIR": str(tmp_path)})
+        program = demo("--port", str(other.getsockname()[1]), env={"TMPDIR": str(tmp_path)})
         _, errors = program.communicate(timeout=DEADLINE_S)
     assert program.returncode == 1
     assert "in use" in errors
