@@ -130,20 +130,19 @@ class GpioDriver:
                     self._write_failed.set()
 
     def _open_outputs(self, stack: ExitStack) -> None:
-        lamps = {}
+        stack.callback(self._close_outputs)
         with self._output_lock:
             for name, key in self._outputs.items():
                 with _pin_errors(f"{self._name} pin {key.pin}"):
-                    lamps[name] = OutputDevice(
+                    self._lamps[name] = OutputDevice(
                         key.pin, active_high=key.active == "high", initial_value=self._wishes[name]
                     )
-                stack.callback(lamps[name].close)
-            self._lamps = lamps
-            stack.callback(self._forget_outputs)
 
-    def _forget_outputs(self) -> None:
+    def _close_outputs(self) -> None:
         with self._output_lock:
-            self._lamps = {}
+            lamps, self._lamps = self._lamps, {}
+        for lamp in lamps.values():
+            lamp.close()
 
     def _look_at_outputs(self) -> None:
         with self._output_lock:
@@ -231,6 +230,9 @@ def _open_factory() -> None:
 def _close_factory() -> None:
     factory, Device.pin_factory = Device.pin_factory, None
     if factory is not None:
+        # gpiozero shares this dict among all factories of the process, and fails to clear it when a pin of a dead chip
+        # cannot be closed: such a pin must not be found again at the next opening. The devices have closed theirs.
+        factory.pins.clear()
         factory.close()
 
 

@@ -4,17 +4,16 @@ import json
 import os
 import socket
 import threading
-import time
 from typing import Any
 
 from gpiozero import PinFixedPull, PinInvalidFunction, PinInvalidPull, PinSetInput
-from gpiozero.pins.pi import PiFactory, PiPin
+from gpiozero.pins.local import LocalPiFactory, LocalPiPin
 
 PI_4B = 0xC03111
 ANSWER_TIMEOUT_S = 5.0
 
 
-class SimPin(PiPin):  # type: ignore[misc]  # gpiozero is untyped
+class SimPin(LocalPiPin):  # type: ignore[misc]  # gpiozero is untyped
     """A pin whose level the board knows. What the board tells comes in order, each change with its own level."""
 
     factory: "SimFactory"
@@ -39,7 +38,7 @@ class SimPin(PiPin):  # type: ignore[misc]  # gpiozero is untyped
         if self._function == "input":
             self.level = level
             if self._when_changed is not None:
-                self._call_when_changed(time.monotonic(), level)
+                self._call_when_changed(state=level)
 
     def _get_function(self) -> str:
         return self._function
@@ -93,7 +92,7 @@ class SimPin(PiPin):  # type: ignore[misc]  # gpiozero is untyped
         pass
 
 
-class SimFactory(PiFactory):  # type: ignore[misc]  # gpiozero is untyped
+class SimFactory(LocalPiFactory):  # type: ignore[misc]  # gpiozero is untyped
     """The pins of one simulated board. Raises OSError when it does not answer; a pin's state does once it is gone."""
 
     def __init__(self) -> None:
@@ -150,12 +149,6 @@ class SimFactory(PiFactory):  # type: ignore[misc]  # gpiozero is untyped
             self.check()
             if not answered:
                 raise ConnectionError(f"the simulated board at {self.path} does not answer")
-
-    def ticks(self) -> float:
-        return time.monotonic()
-
-    def ticks_diff(self, later: float, earlier: float) -> float:
-        return later - earlier
 
     def _get_revision(self) -> int:
         return PI_4B

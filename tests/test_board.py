@@ -204,6 +204,10 @@ def test_a_press_of_one_millisecond_reaches_the_driver_as_two_edges(
         press(board.path, 17, hold_ms=1)
         edges = [host.take(), host.take()]
         assert [edge.active for edge in edges if isinstance(edge, Edge)] == [True, False]
+    with client(board) as hand:
+        assert hand.hear()["level"] == 1
+        hand.say('{"pin": 17, "pull": "down"}')
+        assert hand.hear()["level"] == 0  # the press has let go and drives nothing
 
 
 def sim(*words: str) -> list[str]:

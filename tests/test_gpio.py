@@ -1,6 +1,7 @@
 """The GPIO driver with the real gpiozero, on the simulated board's real socket."""
 
 import queue
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,15 @@ class FakePin:
         self.when_changed: Any = None
 
 
+class HastyPin(FakePin):
+    """A pin that falls while its edges are being enabled, too early for a callback."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "when_changed" and value is not None:
+            self.state = 0
+        super().__setattr__(name, value)
+
+
 def levels(host: RecordingHost) -> list[bool]:
     found: list[bool] = []
     while True:
@@ -143,6 +153,22 @@ def test_a_look_finds_an_edge_that_never_came() -> None:
     assert levels(host) == [False, True]
 
 
+def test_a_press_while_the_edges_are_being_enabled_is_a_press_and_no_level_at_the_start() -> None:
+    host = RecordingHost()
+    drivers.gpio._Contact("button", False, HastyPin(), host)
+    assert [take(host), take(host)] == [("button", False, True), ("button", True, False)]
+
+
+def test_a_held_button_is_one_edge_however_often_it_is_looked_at(board: Board) -> None:
+    with running(driver({"button": GpioInput(17)})) as host:
+        assert take(host) == ("button", False, True)
+        board.drive(17, 0)
+        assert take(host) == ("button", True, False)
+        looks = host.beats + 5
+        until(lambda: host.beats > looks)
+        assert host.readings.empty()
+
+
 def test_a_lamp_is_driven_at_its_level_and_goes_dark_at_the_end(board: Board) -> None:
     gpio: Driver = driver(outputs={"lamp": GpioOutput(27), "siren": GpioOutput(24, active="low")})
     seen: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
@@ -159,6 +185,40 @@ def test_a_lamp_is_driven_at_its_level_and_goes_dark_at_the_end(board: Board) ->
     assert seen.get(timeout=10) == (27, 0)
     with pytest.raises(KeyError):
         gpio.set("lump", True)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [({"button": GpioInput(17)}, {}), ({}, {"lamp": GpioOutput(27)})], ids=["input", "output"]
+)
+def test_one_pin_of_any_kind_is_enough_to_see_that_the_board_is_gone(
+    board: Board, inputs: dict[str, GpioInput], outputs: dict[str, GpioOutput]
+) -> None:
+    with running(driver(inputs, outputs)) as host:
+        until(lambda: len(board.levels()) == 1)
+        board.stop()
+        assert "gone" in host.lost().found
+
+
+def test_a_board_that_stops_reading_never_holds_up_set_and_is_an_error_until_another_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "callbox-sim")
+    monkeypatch.setenv("CALLBOX_SIM_BOARD", str(tmp_path / "stuck"))
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(str(tmp_path / "stuck"))
+        stuck.listen()
+        gpio = driver(outputs={"lamp": GpioOutput(27)})
+        with running(gpio) as host:
+            until(lambda: host.beats > 0)
+            for number in range(100_000):
+                gpio.set("lamp", number % 2 == 0)
+                if host.ended.is_set():
+                    break
+            assert "BlockingIOError" in host.lost().found
+    (tmp_path / "stuck").unlink()
+    gpio.set("lamp", True)
+    with Board(tmp_path / "stuck") as board, running(gpio):
+        until(lambda: board.levels().get(27) == 1)
 
 
 def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_wishes_and_edges_are_too(board: Board) -> None:
@@ -229,6 +289,7 @@ def test_without_a_back_end_the_error_says_what_to_install(monkeypatch: pytest.M
     with running(driver({"button": GpioInput(17)})) as host:
         error = host.lost()
     assert error.where == "gpio0"
+    assert "lgpio" in error.found  # and not what gpiozero would fall back to
     assert "callbox[gpio]" in error.hint
 
 

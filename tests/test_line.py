@@ -101,6 +101,14 @@ def test_an_overlong_line_is_dropped_to_its_end_and_counted_once_and_takes_no_me
     assert panel.take_noise() == 1
 
 
+def test_an_overlong_line_is_noise_wherever_its_bytes_are_cut() -> None:
+    line = b"S:" + b"7" * LINE_BYTES_MAX + b"\r"
+    for cut in range(LINE_BYTES_MAX - 3, len(line)):
+        panel = parser()
+        assert panel.feed(line[:cut], 7.0) + panel.feed(line[cut:], 7.0) == []
+        assert panel.take_noise() == 1
+
+
 def test_a_line_that_cannot_be_decoded_is_noise_even_for_a_pattern_that_matches_everything() -> None:
     panel = LineParser({"any": LineInput(".*")}, "utf-8")
     assert panel.feed(b"\xff\xfe\r", 7.0) == []
