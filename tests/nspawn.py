@@ -92,11 +92,18 @@ class Box:
     def __init__(self, root: Path, leader: int) -> None:
         self.root, self.leader = root, leader
 
-    def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the container, as root."""
+    def _enter(self, command: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
         enter = ("nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p")
         clean = ("env", "-i", "PATH=/usr/local/bin:/usr/bin:/usr/sbin", "LANG=C.UTF-8", "SYSTEMD_COLORS=0")
-        return run(*enter, *clean, *command, check=check)
+        return (*enter, *clean, *command)
+
+    def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the container, as root."""
+        return run(*self._enter(command), check=check)
+
+    def start(self, *command: str | Path) -> subprocess.Popen[str]:
+        """Starts a command in the container that reads what is written to it."""
+        return subprocess.Popen(self._enter(command), stdin=subprocess.PIPE, text=True)
 
     def show(self, unit: str, *names: str) -> list[str]:
         """Properties of a unit, in the order asked for."""
@@ -113,7 +120,8 @@ class Box:
         end_s = time.monotonic() + deadline_s
         while not happened():
             if time.monotonic() > end_s:
-                raise AssertionError(f"not within {deadline_s} s: {what}\n{self.log(unit)}")
+                last = "\n".join(self.log(unit).splitlines()[-40:])
+                raise AssertionError(f"not within {deadline_s} s: {what}\n{last}")
             time.sleep(0.05)
 
 

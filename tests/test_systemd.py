@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nspawn
 import pytest
@@ -77,6 +77,9 @@ class Installed:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.box.run("callbox", "events", *STATE, "--json").stdout.splitlines()]
 
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.events()]
+
     def as_user(self, user: str, *command: str, daemon_s_view: bool = False) -> bool:
         """Whether `user` can do that; daemon_s_view: in the daemon's own mount namespace."""
         enter = ("nsenter", "-t", str(self.pid()), "-m") if daemon_s_view else ()
@@ -103,7 +106,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
             make("install", f"WHEELS={wheels}", f"DESTDIR={root}")
             configure(root)
             with nspawn.booted(root) as box:
-                yield Installed(box, wheels)
+                installed = Installed(box, wheels)
+                installed.wait_armed()  # by itself, and without a network
+                yield installed
     except nspawn.CannotError as cannot:
         pytest.skip(str(cannot))
 
@@ -126,12 +131,11 @@ def configure(root: Path) -> None:
 
 
 def test_a_booted_box_is_armed_by_itself_and_without_a_network(installed: Installed) -> None:
-    installed.wait_armed()
     assert installed.box.show("callbox", "NRestarts", "Result", "User") == ["0", "success", "callbox"]
     never_given_up = ("Restart", "StartLimitIntervalUSec", "WatchdogUSec")
     assert installed.box.show("callbox", *never_given_up) == ["always", "0", "30s"]
     assert installed.box.run("systemctl", "--failed", "--quiet").stdout == ""
-    assert next(event["type"] for event in installed.events()) == "callbox.status.started"
+    assert installed.types()[0] == "callbox.status.started"
 
 
 def test_the_installed_unit_and_device_rules_have_no_mistakes(installed: Installed) -> None:
@@ -182,15 +186,11 @@ def test_a_secret_is_the_daemon_s_alone(installed: Installed) -> None:
 
 def test_a_reload_starts_anew_in_the_same_process(installed: Installed) -> None:
     installed.wait_armed()
-    pid, starts = installed.pid(), started(installed)
+    pid, starts = installed.pid(), installed.types().count("callbox.status.started")
     installed.box.run("systemctl", "reload", "callbox")
-    installed.box.wait("reloaded", lambda: started(installed) > starts, "callbox")
+    installed.box.wait("reloaded", lambda: installed.types().count("callbox.status.started") > starts, "callbox")
     installed.wait_armed()
     assert (installed.pid(), installed.restarts()) == (pid, 0)
-
-
-def started(installed: Installed) -> int:
-    return sum(event["type"] == "callbox.status.started" for event in installed.events())
 
 
 def test_a_hung_daemon_is_restarted_by_the_watchdog(installed: Installed) -> None:
@@ -205,17 +205,45 @@ def test_a_hung_daemon_is_restarted_by_the_watchdog(installed: Installed) -> Non
     installed.box.run("sh", "-c", f"kill -STOP {pid}")
     installed.wait_armed(other_than=pid)
     assert installed.restarts() == before + 1
-    assert "Watchdog timeout" in installed.box.log("callbox")
+    log = installed.box.log("callbox")
+    assert "Watchdog timeout" in log
+    assert "Fatal Python error: Aborted" in log  # and below it, where each thread hung
+    assert "loop.py" in log
 
 
-def test_a_killed_daemon_is_back_with_its_chain_whole(installed: Installed) -> None:
+def test_a_press_is_still_there_after_a_kill_and_the_chain_is_whole(installed: Installed, panel: IO[str]) -> None:
     installed.wait_armed()
-    pid, before, known = installed.pid(), installed.restarts(), installed.events()
-    installed.box.run("sh", "-c", f"kill -KILL {pid}")
+    box, pid, before = installed.box, installed.pid(), installed.restarts()
+    opened = f"ls -l /proc/{pid}/fd | grep -q /dev/pts/"
+    box.wait("panel opened", lambda: not box.run("sh", "-c", opened, check=False).returncode, "callbox", deadline_s=60)
+    print("B1:1", file=panel, flush=True)
+    box.wait("press recorded", lambda: "callbox.alarm.panic" in installed.types(), "callbox")
+    known = installed.events()
+    box.run("sh", "-c", f"kill -KILL {pid}")
     installed.wait_armed(other_than=pid)
     assert installed.restarts() == before + 1
     assert installed.events()[: len(known)] == known
-    installed.box.run("callbox", "verify", *STATE)
+    box.run("callbox", "verify", *STATE)
+
+
+PANEL = """
+import os, pty, shutil, sys, tty
+master, slave = pty.openpty()
+tty.setraw(slave)
+shutil.chown(os.ttyname(slave), group="dialout")
+os.chmod(os.ttyname(slave), 0o660)
+os.symlink(os.ttyname(slave), "/dev/ttyUSB0")
+for line in sys.stdin:
+    os.write(master, line.encode())
+"""
+
+
+@pytest.fixture
+def panel(installed: Installed) -> Iterator[IO[str]]:
+    """What the panel says, line by line: a serial port with the owner and the rights that udev gives one."""
+    with installed.box.start("python3", "-c", PANEL) as process:
+        assert process.stdin
+        yield process.stdin
 
 
 def test_a_box_without_the_folder_of_secrets_starts_all_the_same(installed: Installed) -> None:
@@ -225,7 +253,7 @@ def test_a_box_without_the_folder_of_secrets_starts_all_the_same(installed: Inst
     installed.box.run("mv", "/etc/callbox/elsewhere", "/etc/callbox/secrets")
 
 
-def test_a_failed_upgrade_changes_nothing_and_a_good_one_is_taken_at_the_reload(installed: Installed) -> None:
+def test_a_failed_upgrade_changes_nothing_and_a_good_one_is_taken_at_the_restart(installed: Installed) -> None:
     root, box = installed.box.root, installed.box
     for folder in ("config", "systemd"):
         shutil.copytree(CHECKOUT / folder, root / "checkout" / folder)
@@ -244,11 +272,8 @@ def test_a_failed_upgrade_changes_nothing_and_a_good_one_is_taken_at_the_reload(
     box.run("make", "-C", "/checkout", "install", "WHEELS=/wheels")
     after = (root / "opt/callbox/bin").readlink()
     assert after != before
-    pid = installed.pid()
-    box.run("systemctl", "reload", "callbox")
-    box.wait("new code", lambda: f"/{after}/" in box.run("cat", f"/proc/{pid}/cmdline").stdout, "callbox")
-    installed.wait_armed()
-    assert installed.pid() == pid
+    box.run("systemctl", "restart", "callbox")
+    assert f"/{after}/" in box.run("cat", f"/proc/{installed.pid()}/cmdline").stdout
 
 
 def test_a_stop_is_clean_and_the_last_event_says_so(installed: Installed) -> None:
