@@ -95,7 +95,7 @@ class Board:
         return self._in_loop(lambda: {number: pin.level for number, pin in self._pins.items()})
 
     def watch(self, changed: Callable[[int, int, float], None]) -> None:
-        """`changed(pin, level, t)` from now on for each change, in order, in the board's thread; it must not block."""
+        """`changed(pin, level, t)` for each change, in order, in the board's thread; it must neither block nor raise."""
         self._in_loop(lambda: self._watchers.append(changed))
 
     def _command(self, command: dict[str, Any]) -> None:
@@ -205,14 +205,13 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     board = Board(args.socket)
-    board.watch(lambda pin, level, t_s: print(json.dumps({"pin": pin, "level": level, "t": t_s}), flush=True))
     try:
         board.start()
     except OSError as error:
         print(t("sim.board.failed", path=args.socket, found=error), file=sys.stderr)
         return 1
     with suppress(KeyboardInterrupt):
-        print(t("sim.board.up", path=args.socket), file=sys.stderr, flush=True)
+        print(t("sim.board.up", path=args.socket), flush=True)
         threading.Event().wait()
     board.stop()
     return 0

@@ -218,17 +218,16 @@ def sim(*words: str) -> list[str]:
 def test_the_commands_board_and_press_work_as_processes(tmp_path: Path) -> None:
     path = tmp_path / "board"
     env = {**os.environ, "CALLBOX_LANG": "en"}
-    process = subprocess.Popen(
-        sim("board", "--socket", str(path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-    )
+    process = subprocess.Popen(sim("board", "--socket", str(path)), stdout=subprocess.PIPE, text=True, env=env)
     try:
         assert process.stdout
-        assert process.stderr
-        assert process.stderr.readline() == f"board on {path}\n"
+        assert process.stdout.readline() == f"board on {path}\n"
+        watcher = Client(path)
         words = sim("press", "--socket", str(path), "--pin", "17", "--level", "1", "--hold-ms", "1")
         subprocess.run(words, check=True, env=env)
-        printed = [json.loads(process.stdout.readline()) for _ in range(2)]
-        assert [(line["pin"], line["level"]) for line in printed] == [(17, 1), (17, 0)]
+        heard = [watcher.hear() for _ in range(2)]
+        assert [(message["pin"], message["level"]) for message in heard] == [(17, 1), (17, 0)]
+        watcher.close()
         second = subprocess.run(
             sim("board", "--socket", str(path)), check=False, capture_output=True, text=True, env=env
         )

@@ -3,6 +3,7 @@
 import queue
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -318,3 +319,14 @@ def test_a_bad_key_says_what_is_allowed(keys: dict[str, Any], says: str) -> None
 def test_a_bad_key_of_an_output_says_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="active: found 'on', allowed is one of high, low"):
         GpioOutput(27, active="on")  # type: ignore[arg-type]
+
+
+def test_no_thread_and_no_descriptor_is_left_after_many_runs(board: Board) -> None:
+    counts = []
+    for _ in range(3):
+        with running(driver({"button": GpioInput(17)}, {"lamp": GpioOutput(27)})) as host:
+            take(host)
+        until(lambda: not any(thread.name == "sim pins" for thread in threading.enumerate()))
+        until(lambda: not board._clients)
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[0] == counts[-1]
