@@ -5,15 +5,18 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tty
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 from threading import Event
 from time import monotonic
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import rfc8785
@@ -194,14 +197,31 @@ def test_the_proof_finds_what_is_no_event() -> None:
     assert len(faults([*chain(1), ("demo/box-1", "alarm", b"{")], public(KEY))) == 1
 
 
-def demo(*options: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*CALLBOX, "demo", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"CALLBOX_LANG": "en"} | (env or {}),
-    )
+Demo = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """`callbox demo` with its files in tmp_path, and a terminal of its own; killed in the end."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, lang: str = "en") -> "subprocess.Popen[str]":
+        env = os.environ | {"CALLBOX_LANG": lang, "TMPDIR": str(tmp_path)}
+        program = subprocess.Popen(
+            [*CALLBOX, "demo", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            start_new_session=True,
+        )
+        running.append(program)
+        return program
+
+    yield start
+    for program in running:
+        program.kill()
+        program.communicate(timeout=DEADLINE_S)
 
 
 def left_behind(directory: Path) -> list[str]:
@@ -226,8 +246,8 @@ def wait_until(happened: Callable[[], Any], what: str) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_the_scripted_outage_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, lang: str) -> None:
-    program = demo("--once", env={"TMPDIR": str(tmp_path), "CALLBOX_LANG": lang})
+def test_the_scripted_outage_loses_nothing_and_leaves_nothing_behind(demo: Demo, tmp_path: Path, lang: str) -> None:
+    program = demo("--once", lang=lang)
     output, errors = program.communicate(timeout=90)
     assert program.returncode == 0, output + errors
     assert ("Nothing was lost" if lang == "en" else "没有丢失") in output
@@ -236,8 +256,8 @@ def test_the_scripted_outage_loses_nothing_and_leaves_nothing_behind(tmp_path: P
 
 
 @pytest.mark.real
-def test_the_scripted_outage_as_json_has_each_press_at_each_station(tmp_path: Path) -> None:
-    program = demo("--once", "--json", env={"TMPDIR": str(tmp_path)})
+def test_the_scripted_outage_as_json_has_each_press_at_each_station(demo: Demo, tmp_path: Path) -> None:
+    program = demo("--once", "--json")
     output, errors = program.communicate(timeout=90)
     assert program.returncode == 0, output + errors
     report = json.loads(output)
@@ -251,12 +271,31 @@ def test_the_scripted_outage_as_json_has_each_press_at_each_station(tmp_path: Pa
 
 
 @pytest.mark.real
-def test_sigterm_stops_the_demo_in_order(tmp_path: Path) -> None:
-    program = demo("--port", "0", env={"TMPDIR": str(tmp_path)})
+def test_the_demo_needs_no_mosquitto(tmp_path: Path) -> None:
+    code = (
+        "import sys, simulators.broker; from simulators.demo import main; simulators.broker.mosquitto = lambda: None; "
+        "sys.exit(main(once=True, http_port=0, as_json=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_all_of_the_terminal_stops_the_demo_in_order(
+    demo: Demo, tmp_path: Path, number: signal.Signals
+) -> None:
+    program = demo("--port", "0")
     assert program.stdout
     assert "http://127.0.0.1:" in program.stdout.readline()
     assert left_behind(tmp_path)
-    program.send_signal(signal.SIGTERM)
+    os.killpg(program.pid, number)
     output, errors = program.communicate(timeout=DEADLINE_S)
     assert program.returncode == 0, output + errors
     assert errors == ""
@@ -265,8 +304,47 @@ def test_sigterm_stops_the_demo_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_nothing_survives_a_sigkill_of_the_demo(tmp_path: Path) -> None:
-    program = demo("--port", "0", env={"TMPDIR": str(tmp_path)})
+def test_what_the_page_does_to_the_box_reaches_central_and_a_silent_button_lights_nothing(
+    demo: Demo, tmp_path: Path
+) -> None:
+    program = demo("--port", "0")
+    assert program.stdout
+    url = program.stdout.readline().split()[-1]
+
+    def wish(what: str, **values: object) -> None:
+        headers = {"content-type": "application/json"}
+        body = json.dumps(values).encode()
+        urlopen(Request(f"{url}api/bench/{what}", body, headers), timeout=DEADLINE_S).close()  # noqa: S310
+
+    def stored(kind: str) -> list[dict[str, Any]]:
+        [store] = tmp_path.glob("callbox-demo-*/central.db")
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+            rows = db.execute("SELECT payload FROM events WHERE type = ? ORDER BY seq", [f"callbox.{kind}"]).fetchall()
+        return [json.loads(payload) for (payload,) in rows]
+
+    wait_until(lambda: len(stored("status.started")) == 1, "the box did not start")
+    wish("link", up=False)
+    wish("press", input="counter", down=True)
+    wish("press", input="counter", down=False)
+    wish("scan", code="票 42")
+    wish("link", up=True)
+    wait_until(lambda: stored("alarm.holdup") and stored("scan.code"), "not both at central")
+    assert stored("scan.code")[0]["data"]["code"] == "票 42"
+    with urlopen(f"{url}api/state", timeout=DEADLINE_S) as answer:  # noqa: S310
+        lit = json.load(answer)["bench"]["outputs"]
+    assert lit == {"amber": False, "green": False, "red": False}
+    wish("press", input="door", down=True)
+    wait_until(lambda: stored("alarm.tamper"), "the tamper is not at central")
+    wish("power", on=False)
+    wish("power", on=True)
+    wait_until(lambda: len(stored("status.started")) == 2, "the box did not start again")
+    program.terminate()
+    assert program.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.real
+def test_nothing_survives_a_sigkill_of_the_demo(demo: Demo, tmp_path: Path) -> None:
+    program = demo("--port", "0")
     assert program.stdout
     program.stdout.readline()
     program.kill()
@@ -275,9 +353,9 @@ def test_nothing_survives_a_sigkill_of_the_demo(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_page_port_that_is_taken_is_an_error_that_keeps_the_files(tmp_path: Path) -> None:
+def test_a_page_port_that_is_taken_is_an_error_that_keeps_the_files(demo: Demo, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        program = demo("--port", str(other.getsockname()[1]), env={"TMPDIR": str(tmp_path)})
+        program = demo("--port", str(other.getsockname()[1]))
         _, errors = program.communicate(timeout=DEADLINE_S)
     assert program.returncode == 1
     assert "in use" in errors
