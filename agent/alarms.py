@@ -7,16 +7,18 @@
                        waiting -----------------+--------------------------+
     any of these -- close, or the reset input for kinds that are not silent --> (none)
 
-The phase is derived, not stored: from the boxseq of the last press, what is recorded and delivered, and the
-acknowledgement.
+The phase is derived, not stored: from what is recorded and delivered of the last press, and the acknowledgement.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agent.events import Stamp
 from agent.kinds import KINDS
+from agent.mail import Range
+from agent.recorder import Recorder
 
 Phase = Literal["recorded", "waiting", "received", "acknowledged"]
 WAITING_S: Final = 2.0
@@ -60,39 +62,101 @@ class Case:
 
 
 class Alarms:
-    """The open cases, oldest first."""
+    """The open cases, oldest first, and the events of their lives."""
 
-    def __init__(self, stored: Iterable[tuple[str, bool]], now_s: float) -> None:
+    def __init__(self, stored: Iterable[tuple[str, bool]], recorder: Recorder) -> None:
         """stored: from the journal, (body, owed); a case of an earlier run was recorded then."""
+        self._recorder = recorder
         bodies: list[tuple[dict[str, Any], bool]] = [(json.loads(body), owed) for body, owed in stored]
-        cases = [Case(**body, delivered=not owed, shown_s=now_s) for body, owed in bodies]
+        cases = [Case(**body, delivered=not owed, shown_s=recorder.now.mono_s) for body, owed in bodies]
         self.open: dict[str, Case] = {case.id: case for case in sorted(cases, key=lambda case: case.id)}
+        self._closing: dict[str, Case] = {}
+
+    @property
+    def shown(self) -> list[Case]:
+        """What a lamp may show: every case that is not silent, until its end is on the disk."""
+        return [case for case in (*self.open.values(), *self._closing.values()) if not case.silent]
 
     def of(self, input_id: str) -> Case | None:
         """The open case of an input."""
         return next((case for case in self.open.values() if case.input == input_id), None)
 
-    def press(self, input_id: str, kind: str, event_id: str, seq: int, presses: int = 1) -> Case:
-        """A press, or `presses` merged ones, as event `event_id`: opens a case or counts in the open one."""
+    def press(self, input_id: str, kind: str, presses: int, at: Stamp, data: Mapping[str, Any]) -> None:
+        """A press, or `presses` merged ones: opens a case or counts in the open one, and wants an answer again."""
+        id = self._recorder.new_id()
         case = self.of(input_id)
         if case is None:
-            case = Case(event_id, input_id, kind, 0, seq)
-            self.open[case.id] = case
+            case = self.open[id] = Case(id, input_id, kind, 0, 0)
         case.count += presses
-        case.last_seq = seq
-        return case
+        case.last_seq = self._recorder.next_seq
 
-    def recorded(self, case: Case, now_s: float) -> None:
-        """Its last press is on the disk: from now on the lamp may say so. It wants a person's answer again."""
-        case.shown_s, case.acknowledged, case.delivered = now_s, False, False
+        def shown(now_s: float) -> None:
+            case.shown_s, case.acknowledged, case.delivered = now_s, False, False
 
-    def delivered(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._recorder.record(
+            KINDS[kind].event,
+            input_id,
+            {**data, "case": case.id, "count": case.count},
+            id=id,
+            at=at,
+            cases={case.id: case.stored(acknowledged=False)},
+            then=shown,
+        )
+
+    def restore(self, input_id: str, kind: str, at: Stamp, data: Mapping[str, Any]) -> None:
+        """A contact is idle again; its case stays open until a person closes it."""
+        case = self.of(input_id)
+        self._recorder.record(KINDS[kind].event, input_id, {**data, **({"case": case.id} if case else {})}, at=at)
+
+    def cancel(self, input_id: str, at: Stamp, data: Mapping[str, Any]) -> None:
+        """A second message about the newest alarm that is not silent, never a suppression."""
+        newest = max((c for c in self.open.values() if not c.silent), key=lambda case: case.last_seq, default=None)
+        refers = {"alarm": newest.id, "case": newest.id} if newest else {}
+        self._recorder.record("alarm.cancelled", input_id, {**data, **refers}, at=at)
+
+    def reset(self, input_id: str, at: Stamp) -> None:
+        """The reset input at the place closes everything that is not silent."""
+        for case in [case for case in self.open.values() if not case.silent]:
+            self.close(case, "reset", "", input_id, at)
+
+    def acknowledge(self, case: Case, by: str, note: str) -> None:
+        """A named person has seen it."""
+
+        def seen(_: float) -> None:
+            case.acknowledged = True
+
+        data = {"case": case.id, "by": by, "note": note}
+        cases = {case.id: case.stored(acknowledged=True)}
+        self._recorder.record("audit.acknowledged", case.input, data, cases=cases, then=seen)
+
+    def close(self, case: Case, by: str, note: str, subject: str, at: Stamp) -> None:
+        """The lamp goes on showing it until the end is on the disk; a press from now on opens a new case."""
+        del self.open[case.id]
+        self._closing[case.id] = case
+
+        def over(_: float) -> None:
+            del self._closing[case.id]
+
+        closed = {"case": case.id, "by": by, "note": note}
+        self._recorder.record("audit.closed", subject, closed, at=at, cases={case.id: None}, then=over)
+        kind = KINDS[case.kind]
+        if kind.latches:
+            data = {"transition": "restored", "input": case.input, "case": case.id, "count": case.count, "by": by}
+            self._recorder.record(kind.event, case.input, data, at=at)
+
+    def delivered(self, ranges: Iterable[Range]) -> None:
         """Central has stored these."""
         for first, last in ranges:
             for case in self.open.values():
                 if first <= case.last_seq <= last:
                     case.delivered = True
 
-    def resettable(self) -> list[Case]:
-        """What the reset input at the place may close: everything that is not silent."""
-        return [case for case in self.open.values() if not case.silent]
+    def moved(self, seqs: Mapping[int, int]) -> None:
+        """The recorder goes on in another journal. What was on the old disk is not shown as delivered before it is."""
+        for case in self.open.values():
+            case.last_seq = seqs.get(case.last_seq, 0)
+
+    def due_s(self, now_s: float) -> float | None:
+        """When a phase changes by itself."""
+        waits = [case.shown_s + WAITING_S for case in self.shown if case.shown_s is not None]
+        return min((due for due in waits if due > now_s), default=None)

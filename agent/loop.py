@@ -183,15 +183,14 @@ class Loop:
             notify.stopping()
         for wire in self._wires:
             wire.stop()
-        goodbye = self._box.stop(self._clock.now(), reload=reload)
+        self._box.stop(self._clock.now(), reload=reload)
         self._execute()
         until_s = time.monotonic() + GOODBYE_S
-        while goodbye is not None and time.monotonic() < until_s:
-            message = self._mailbox.take(max(0.0, until_s - time.monotonic()), readings=False)
-            if isinstance(message, SessionDown):
-                break
-            if isinstance(message, Acked) and self._named(message).token == goodbye:
-                break
+        while (self._box.unrecorded or self._box.in_flight) and time.monotonic() < until_s:
+            self._step()
+        if not reload and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
+            self._execute()
+            self._await_ack(goodbye, until_s)
         if self._session is not None:
             self._session.close()
             self._session.join(GOODBYE_S)
@@ -202,3 +201,9 @@ class Loop:
         if self._status is not None:
             self._status.close()
         log.info("stopped")
+
+    def _await_ack(self, token: int, until_s: float) -> None:
+        while (left_s := until_s - time.monotonic()) > 0:
+            message = self._mailbox.take(left_s, readings=False)
+            if isinstance(message, SessionDown) or (isinstance(message, Acked) and self._named(message).token == token):
+                return

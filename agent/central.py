@@ -1,0 +1,116 @@
+"""What central's messages do to the box: receipts strike off what is owed, commands act, refusals are events. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agent.alarms import Alarms
+from agent.commands import NOTE_CHARS_MAX, Command, Commands, RefusedError, clean, ranges, read_receipt
+from agent.inputs import Chatter
+from agent.mail import Action, Arrived, Range, Say, Write
+from agent.recorder import Recorder
+from agent.uplink import Uplink
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+
+class Central:
+    """Central, as the box hears it."""
+
+    def __init__(
+        self,
+        config: "Config",
+        seen: Mapping[str, float],
+        alarms: Alarms,
+        uplink: Uplink,
+        recorder: Recorder,
+        out: list[Action],
+    ) -> None:
+        """seen: ids of commands of earlier runs."""
+        self._key = config.central_key
+        self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
+        self._alarms, self._uplink, self._recorder, self._out = alarms, uplink, recorder, out
+        self._refusals, self._refusal, self._noise = Chatter(), "", Chatter()
+
+    def delivered(self, stored: Sequence[Range]) -> None:
+        """Central has stored these: they are owed no more."""
+        if stored:
+            self._alarms.delivered(stored)
+            self._out.append(Write(delivered=tuple(stored)))
+
+    def receipt(self, message: Arrived) -> None:
+        """A receipt; one that cannot be right is logged and changes nothing."""
+        try:
+            receipt = read_receipt(message.payload, message.retained, self._key)
+            if receipt.journal != self._recorder.journal:
+                return
+            stored = self._uplink.receipt(receipt)
+            if isinstance(stored, str):
+                raise RefusedError(stored)
+        except RefusedError as error:
+            if self._noise.admit(self._recorder.now.mono_s):
+                self._out.append(Say("warning", f"receipt refused: {error.reason}"))
+            return
+        self.delivered(stored)
+        for event in self._uplink.outbox.refused(receipt.refused):
+            self._recorder.park(event, f"central: {receipt.refused[event.seq]}")
+
+    def command(self, message: Arrived) -> None:
+        """A command; done or refused, it leaves one event. A flood of refused ones is merged like chatter."""
+        wall_s = self._recorder.now.wall_us / 1e6
+        command = None
+        try:
+            command = self._commands.read(message.payload, message.retained, wall_s)
+            self._do(command)
+        except RefusedError as error:
+            self._refusal = error.reason
+            if self._refusals.admit(self._recorder.now.mono_s):
+                named = command or error
+                self._audit(named.id, named.verb, named.by, "refused", {}, reason=error.reason)
+            return
+        self._commands.remember(command, wall_s)
+
+    def tick(self, now_s: float) -> None:
+        """The sum of refusals, when one is due; noise of receipts has no sum, its first lines are in the log."""
+        self._noise.sum(now_s)
+        if refused := self._refusals.sum(now_s):
+            data = {"result": "refused", "reason": self._refusal, "count": refused, "merged": True}
+            self._recorder.record("audit.command", "box", data)
+
+    def due_s(self) -> float | None:
+        return self._refusals.due_s()
+
+    def _audit(self, id: str, verb: str, by: str, result: str, seen: Mapping[str, float], **more: Any) -> None:
+        data = {"command": id, "verb": verb, "by": by, "result": result, **more}
+        self._recorder.record("audit.command", "box", data, seen=seen)
+
+    def _do(self, command: Command) -> None:
+        """Does a command, or raises RefusedError before anything of it is done. One step, so one transaction."""
+
+        def done(**more: Any) -> None:
+            self._audit(command.id, command.verb, command.by, "done", {command.id: command.expires_s}, **more)
+
+        if command.verb == "resend":
+            try:
+                if command.data.get("journal") != self._recorder.journal:
+                    raise ValueError(f"the journal here is {self._recorder.journal}")
+                owed = self._uplink.outbox.owe_again(ranges(command.data.get("ranges")))
+            except ValueError as error:
+                raise RefusedError(str(error)) from None
+            self._out.append(Write(owe=tuple(owed)))
+            done(ranges=[list(pair) for pair in owed])
+        elif command.verb == "test":
+            if command.data.get("what") != "loop":
+                raise RefusedError("data.what: this version tests `loop`")
+            done()
+            self._recorder.record("status.test", "box", {"test": True, "what": "loop", "command": command.id})
+        else:
+            case = self._alarms.open.get(str(command.data.get("alarm")))
+            if case is None:
+                raise RefusedError("no open alarm has this id")
+            note = clean(str(command.data.get("note", ""))[:NOTE_CHARS_MAX])
+            done(case=case.id)
+            if command.verb == "acknowledge":
+                self._alarms.acknowledge(case, command.by, note)
+            else:
+                self._alarms.close(case, command.by, note, "box", self._recorder.now)

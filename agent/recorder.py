@@ -1,0 +1,170 @@
+"""Records: seals an event, hands it to the journal, and does what waits for the disk when the disk has it. Pure.
+
+Every other pure room records through here, so that there is one place where an event gets its boxseq.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from agent import __version__
+from agent.events import Chain, Draft, Event, Stamp, uuid7
+from agent.identity import Signer
+from agent.kinds import EventClass
+from agent.mail import Action, Recorded, Say, Write
+
+if TYPE_CHECKING:
+    from agent.journal import Opened
+
+Then = Callable[[float], None]
+"""Done when an event is on the disk, with the monotonic second."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Sealed and not yet on the disk, since `since_s`."""
+
+    event: Event
+    draft: Draft
+    then: Then | None
+    since_s: float
+
+
+class Recorder:
+    """The chain of this box, what is on its way to the disk, and the troubles that stand."""
+
+    def __init__(
+        self,
+        source: str,
+        opened: "Opened",
+        signer: Signer,
+        boot: str,
+        now: Stamp,
+        rng: random.Random,
+        out: list[Action],
+    ) -> None:
+        """out: actions are appended to it. `now` is set by the box at every step."""
+        self.now, self.boot, self.public = now, boot, signer.public
+        self._source, self._signer, self._rng, self._out = source, signer, rng, out
+        self.troubles: dict[str, str] = {}
+        """Reason by name: `link`, `storage`, `ac`; `input` and `stuck` with an input's id."""
+        self._take_over(opened)
+
+    def _take_over(self, opened: "Opened") -> None:
+        self._chain = Chain(self._source, opened.name, self.boot, self._signer, opened.seq, opened.prevhash)
+        self._waiting: deque[_Waiting] = deque()
+        self.volatile = opened.volatile
+        self.pending: Mapping[EventClass, int] = opened.pending
+
+    # ---- where it stands
+
+    @property
+    def journal(self) -> str:
+        """The journal's name."""
+        return self._chain.journal
+
+    @property
+    def next_seq(self) -> int:
+        """The boxseq of the next event."""
+        return self._chain.seq + 1
+
+    @property
+    def seq(self) -> int:
+        """The last boxseq that is on the disk."""
+        return self._chain.seq - len(self._waiting)
+
+    @property
+    def unrecorded(self) -> int:
+        """Events on their way to the disk."""
+        return len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float | None:
+        """Since when the oldest of them waits."""
+        return self._waiting[0].since_s if self._waiting else None
+
+    # ---- events
+
+    def new_id(self) -> str:
+        return uuid7(self.now.wall_us, self._rng.getrandbits(74))
+
+    def record(
+        self,
+        type: str,
+        subject: str,
+        data: Mapping[str, Any],
+        *,
+        then: Then | None = None,
+        id: str = "",
+        at: Stamp | None = None,
+        **write: Any,
+    ) -> Event:
+        """Seals an event (`type` without `callbox.`) and sends it to the journal.
+
+        then: done when it is on the disk. at: when it happened, if not now. write: what changes in the same
+        transaction, as in `mail.Write`.
+        """
+        draft = Draft(id or self.new_id(), type, subject, at or self.now, data)
+        return self._seal(draft, then, Write(**write))
+
+    def _seal(self, draft: Draft, then: Then | None, write: Write) -> Event:
+        event = self._chain.seal(draft)
+        self._waiting.append(_Waiting(event, draft, then, self.now.mono_s))
+        self._out.append(replace(write, events=(event,)))
+        return event
+
+    def recorded(self, message: Recorded) -> list[Event]:
+        """The journal's answer: the events that are on the disk now. What waited for them is done."""
+        self.pending = message.pending
+        events = []
+        while self._waiting and self._waiting[0].event.seq <= message.through:
+            waiting = self._waiting.popleft()
+            events.append(waiting.event)
+            if waiting.then is not None:
+                waiting.then(self.now.mono_s)
+        return events
+
+    def started(self, last_end: str, new_journal: str, settings: Mapping[str, str]) -> None:
+        """The first event of a run, or of a journal that had to be started anew."""
+        data = {"agent": __version__, "last_end": last_end} | ({"new_journal": new_journal} if new_journal else {})
+        self.record("status.started", "box", data, settings=settings)
+
+    def move(self, opened: "Opened", reason: str) -> dict[int, int]:
+        """Goes on in another journal, because the disk has failed: boxseq there by boxseq in the old one.
+
+        Ids stay, so that central drops what it may still get from the old journal as a repeat.
+        """
+        waiting = self._waiting
+        self._take_over(opened)
+        self.started("storage", reason, {})
+        return {old.event.seq: self._seal(old.draft, old.then, Write()).seq for old in waiting}
+
+    def park(self, event: Event, reason: str) -> None:
+        """Nobody can take it: it is owed no more, and that is an event, unless it is about such an event itself."""
+        if b'"type":"callbox.trouble.parked"' in event.body:
+            self._out.append(Write(parked={event.seq: reason}))
+            return
+        data = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
+        self.record("trouble.parked", "journal", data, parked={event.seq: reason})
+
+    # ---- troubles
+
+    def trouble(self, name: str, reason: str, **data: Any) -> None:
+        """Raises a trouble, once."""
+        if name in self.troubles:
+            return
+        self.troubles[name] = reason
+        self._out.append(Say("warning", f"trouble: {name}: {reason}"))
+        self._record_trouble(name, {"transition": "raised", "reason": reason, **data})
+
+    def trouble_over(self, name: str) -> None:
+        """It is over, if it stood."""
+        if self.troubles.pop(name, None) is not None:
+            self._out.append(Say("info", f"trouble over: {name}"))
+            self._record_trouble(name, {"transition": "restored"})
+
+    def _record_trouble(self, name: str, data: Mapping[str, Any]) -> None:
+        kind, _, input_id = name.partition(" ")
+        self.record(f"trouble.{kind}", input_id or kind, {**data, **({"input": input_id} if input_id else {})})

@@ -1,0 +1,130 @@
+"""The inputs as zones: each reading qualified, and recorded as what its kind means. Pure.
+
+Edge -> debounce -> chatter -> alarm case | trouble of mains or battery | reset
+Code -> scan                      Health -> trouble of the input
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.alarms import Alarms
+from agent.commands import clean
+from agent.events import Stamp
+from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
+from agent.kinds import KINDS
+from agent.recorder import Recorder
+from drivers.contract import Code, Edge, Health, Reading
+
+if TYPE_CHECKING:
+    from agent.config import Input
+
+CODE_CHARS_MAX: Final = 8_000
+"""Of a code; it keeps an event under 64 KB however its characters are written."""
+
+
+class Zone:
+    """One input: as in the config, and as it is now. Value and quality are two things."""
+
+    def __init__(self, entry: "Input") -> None:
+        self.id, self.kind = entry.id, entry.kind
+        self.quality = "offline"
+        self.contact = Contact(entry.debounce_ms / 1000)
+        self.chatter = Chatter()
+
+    @property
+    def value(self) -> str:
+        return "active" if self.contact.active else "idle"
+
+
+class Zones:
+    """All inputs of the box."""
+
+    def __init__(self, entries: Sequence["Input"], alarms: Alarms, recorder: Recorder) -> None:
+        self._zones = {entry.id: Zone(entry) for entry in entries}
+        self._alarms, self._recorder = alarms, recorder
+
+    def state(self) -> dict[str, dict[str, str]]:
+        """As in the retained state: value and quality by id."""
+        return {zone.id: {"value": zone.value, "quality": zone.quality} for zone in self._zones.values()}
+
+    def reading(self, reading: Reading) -> None:
+        """Something a driver saw."""
+        zone = self._zones.get(reading.input)
+        if zone is None:
+            return
+        if isinstance(reading, Health):
+            self._quality(zone, reading.quality, reading.reason)
+            return
+        self._quality(zone, "good", "")
+        if isinstance(reading, Edge):
+            for fact in zone.contact.edge(reading.active, reading.seen_s, reading.initial):
+                self._fact(zone, fact)
+        else:
+            self._scan(zone, reading)
+
+    def tick(self, now_s: float) -> None:
+        """What is due by now: settled debounces, stuck buttons, sums of chatter."""
+        for zone in self._zones.values():
+            for fact in zone.contact.tick(now_s):
+                self._fact(zone, fact)
+            if changes := zone.chatter.sum(now_s):
+                pressed = zone.contact.active or KINDS[zone.kind].latches
+                self._change(zone, pressed, changes, self._recorder.now, {"merged": True, "changes": changes})
+
+    def due_s(self) -> float | None:
+        """When `tick` has something to say next."""
+        dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
+        return min((due for due in dues if due is not None), default=None)
+
+    def _quality(self, zone: Zone, quality: str, reason: str) -> None:
+        if quality == zone.quality:
+            return
+        zone.quality = quality
+        self._recorder.trouble_over(f"input {zone.id}")
+        if quality != "good":
+            self._recorder.trouble(f"input {zone.id}", f"{quality}: {reason}" if reason else quality, quality=quality)
+
+    def _fact(self, zone: Zone, fact: Fact) -> None:
+        if isinstance(fact, Stuck):
+            if fact.over:
+                self._recorder.trouble_over(f"stuck {zone.id}")
+            else:
+                self._recorder.trouble(f"stuck {zone.id}", "asserted for 30 s, or since the start")
+            return
+        at = self._seen(fact.seen_s)
+        pressed = isinstance(fact, Pressed)
+        if zone.kind == "reset":
+            if pressed:
+                self._alarms.reset(zone.id, at)
+        elif (pressed or not KINDS[zone.kind].latches) and zone.chatter.admit(self._recorder.now.mono_s):
+            at_boot = isinstance(fact, Pressed) and fact.at_boot
+            self._change(zone, pressed, 1, at, {"at_boot": True} if at_boot else {})
+
+    def _change(self, zone: Zone, pressed: bool, changes: int, at: Stamp, extra: Mapping[str, Any]) -> None:
+        """A press, or `changes` merged ones, or the return to idle of a contact."""
+        data = {"transition": "raised" if pressed else "restored", "input": zone.id, **extra}
+        if zone.kind == "cancel":
+            if pressed:
+                self._alarms.cancel(zone.id, at, data)
+        elif not KINDS[zone.kind].alarm:
+            if pressed:
+                self._recorder.troubles[zone.kind] = zone.id
+            else:
+                self._recorder.troubles.pop(zone.kind, None)
+            self._recorder.record(KINDS[zone.kind].event, zone.id, {**data, "count": changes}, at=at)
+        elif pressed:
+            self._alarms.press(zone.id, zone.kind, changes, at, data)
+        else:
+            self._alarms.restore(zone.id, zone.kind, at, data)
+
+    def _scan(self, zone: Zone, code: Code) -> None:
+        text = clean(code.code)
+        data: dict[str, Any] = {"code": text[:CODE_CHARS_MAX], "input": zone.id}
+        if len(text) > CODE_CHARS_MAX:
+            data["cut_chars"] = len(text) - CODE_CHARS_MAX
+        self._recorder.record(KINDS[zone.kind].event, zone.id, data, at=self._seen(code.seen_s))
+
+    def _seen(self, seen_s: float) -> Stamp:
+        """The moment of a reading, by both clocks."""
+        now = self._recorder.now
+        return Stamp(seen_s, now.wall_us - round((now.mono_s - seen_s) * 1e6), now.synced)
