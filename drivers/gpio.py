@@ -77,7 +77,7 @@ class GpioOutput:
 
 
 class GpioDriver:
-    """Raises DriverError when the chip or the simulated board is gone; `run` can be called again."""
+    """Raises DriverError when the chip is gone or a pin cannot be had; `run` can be called again."""
 
     Options: ClassVar[type[Any]] = GpioOptions
     Input: ClassVar[type[Any]] = GpioInput
@@ -107,8 +107,8 @@ class GpioDriver:
             stack.callback(_close_factory)
             _open_factory()
             self._write_failed.clear()
-            self._open_outputs(stack)
             contacts = self._open_inputs(stack, host)
+            self._open_outputs(stack)
             while host.alive():
                 if self._write_failed.wait(LOOK_S):
                     raise self._write_error

@@ -95,7 +95,7 @@ class Board:
         return self._in_loop(lambda: {number: pin.level for number, pin in self._pins.items()})
 
     def watch(self, changed: Callable[[int, int, float], None]) -> None:
-        """`changed(pin, level, t)` for each change, in order, in the board's thread; it must neither block nor raise."""
+        """`changed(pin, level, t)` for each change, in order, in the board's thread; it must not block or raise."""
         self._in_loop(lambda: self._watchers.append(changed))
 
     def _command(self, command: dict[str, Any]) -> None:
