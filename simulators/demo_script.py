@@ -276,7 +276,8 @@ class Script:
         for press, alarm in zip(report.presses, raised, strict=False):
             press.stamped_s = self._monotonic(alarm["time"])
             press.received_s = self._monotonic(alarm["received_at"])
-            press.sent_s = self._witness.seen_s.get(alarm["id"])
+            # central may be told a moment before the witness
+            press.sent_s = min(self._witness.seen_s.get(alarm["id"], press.received_s), press.received_s)
         stored = self._stored()
         report.events = len(stored)
         report.repeats = max(0, self._witness.messages - len(stored))
