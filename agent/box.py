@@ -72,6 +72,7 @@ class Box:
         self._lit: dict[str, bool] = {}
         self._offset_s = now.wall_us / 1e6 - now.mono_s
         self._link_up_s = now.mono_s
+        self._said_lost = ""
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
         return Outbox(
@@ -160,7 +161,7 @@ class Box:
         if oldest_s is not None and not self._recorder.volatile and now.mono_s >= oldest_s + STORAGE_TIMEOUT_S:
             self._storage_failed(f"the disk has not answered for {STORAGE_TIMEOUT_S:.0f} s; replace the card")
         if (reason := self._uplink.tick(now.mono_s)) is not None:
-            self._out.append(Say("warning", f"link dropped: {reason}"))
+            self._say_lost(reason)
         self._watch_link()
         self._watch_clock()
         self._after()
@@ -189,8 +190,15 @@ class Box:
         self._out.append(Say("error", f"the journal failed: {reason}; events are kept in memory and sent from there"))
         self._out.append(NewJournal(reason))
 
+    def _say_lost(self, reason: str) -> None:
+        """Once when the link is lost, and again only for another reason."""
+        if reason != self._said_lost:
+            self._said_lost = reason
+            self._out.append(Say("warning", f"link lost: {reason}"))
+
     def _session_up(self, message: SessionUp) -> None:
         if self._uplink.up(message, self._recorder.now.mono_s, self._recorder.next_seq - 1):
+            self._said_lost = ""
             link = self._config.links[self._uplink.link.index]
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))
 

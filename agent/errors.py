@@ -79,6 +79,11 @@ def link_error(error: Exception) -> BoxError:
         )
     if isinstance(error, TimeoutError):
         return BoxError("no answer in time", _OS_HINTS[errno.ETIMEDOUT])
+    if isinstance(error, OSError) and error.filename:
+        return BoxError(
+            f"{error.filename}: {error.strerror}",
+            "the config names this file: see that it is there and that callbox may read it",
+        )
     if isinstance(error, OSError):
         return BoxError(error.strerror or str(error), _OS_HINTS.get(error.errno or 0, "check the way to the broker"))
     return BoxError(f"{type(error).__name__}: {error}", "this should not happen: report it with the log")

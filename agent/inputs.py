@@ -59,26 +59,27 @@ class Contact:
         self.active = False
         self.stuck = False
 
-    def edge(self, active: bool, seen_s: float, initial: bool = False) -> list[Fact]:
-        """A raw level at `seen_s`. Levels that arrive late or twice do no harm."""
+    def edge(self, active: bool, seen_s: float, *, initial: bool = False, settled: bool = False) -> list[Fact]:
+        """A raw level at `seen_s`. Levels that arrive late or twice do no harm.
+
+        initial: found, not seen to change: it has stood for a time that nobody knows. settled: debounced by the device.
+        """
         seen_s = max(seen_s, self._raw_since_s)
         facts = self.tick(seen_s)
         first = self._raw is None
-        if initial and active and not self.active:
-            # The level has stood for a time that nobody knows: there is no bounce to wait for.
-            self._raw, self._raw_since_s, self._sum_s, self._began_s = True, seen_s, self._debounce_s, seen_s
-            self._at_boot = True
-            facts += self._settle(seen_s)
-            if first:
-                self.stuck = True
-                facts.append(Stuck(over=False))
-            return facts
-        if active and not self._raw and not self.active and self._sum_s == 0.0:
-            self._began_s = seen_s
-        if not active and self._raw and self.active and self._sum_s == self._debounce_s:
+        if initial or settled:
+            if active != self.active:
+                self._began_s = seen_s
+            self._at_boot = initial and active
+            self._sum_s = self._debounce_s if active else 0.0
+        elif active != self._raw and self._sum_s == (self._debounce_s if self.active else 0.0):
             self._began_s = seen_s
         self._raw, self._raw_since_s = active, seen_s
-        return facts + self._settle(seen_s)
+        facts += self._settle(seen_s)
+        if initial and first and self.active:
+            self.stuck = True
+            facts.append(Stuck(over=False))
+        return facts
 
     def tick(self, now_s: float) -> list[Fact]:
         """What has become true by now."""

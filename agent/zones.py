@@ -57,7 +57,9 @@ class Zones:
             return
         self._quality(zone, "good", "")
         if isinstance(reading, Edge):
-            for fact in zone.contact.edge(reading.active, reading.seen_s, reading.initial):
+            for fact in zone.contact.edge(
+                reading.active, reading.seen_s, initial=reading.initial, settled=reading.settled
+            ):
                 self._fact(zone, fact)
         else:
             self._scan(zone, reading)

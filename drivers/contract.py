@@ -6,7 +6,8 @@ journals or links. The agent finds it by its entry point in the group `callbox.d
 
 The driver promises
 - each change of an input is emitted, in order, with the time it was seen; nothing is merged or held back;
-- the level of each contact that it can read is emitted first after `run` starts;
+- the level of each contact that it can read is emitted first after `run` starts, as an `initial` edge;
+- an input whose wire is good says so with its first reading: an edge, a code, or Health `good`;
 - garbage on the wire is counted in `noise` and skipped; a wire that is gone raises DriverError.
 
 The agent promises
@@ -25,15 +26,19 @@ Quality = Literal["good", "open", "short", "offline"]
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A contact is (at the start) or became active or idle: raw, undebounced.
+    """A contact is (when the wire was opened) or became active or idle: raw, undebounced.
 
     active: True in the position that means alarm (pressed, or cut where normally closed).
     seen_s: monotonic seconds.
+    initial: the level that was found when the wire was opened, not a change that was seen.
+    settled: the device has debounced it already, so that a press and a release in one moment are a press.
     """
 
     input: str
     active: bool
     seen_s: float
+    initial: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class DriverType(Protocol):
     outputs have in the config beside the common ones (driver: id, type; input: id, driver, kind, cameras, debounce_ms;
     output: id, driver, role, color). Defaults stand in the dataclass; `field(metadata={"doc": ..., "unit": ...})` says
     what the key is; `__post_init__` raises ValueError with what was found and what is allowed.
+    Input has `codes: bool`: True where that input gives codes, and not edges.
     Output is None where the wire has no outputs.
     """
 

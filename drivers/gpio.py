@@ -47,7 +47,9 @@ class GpioOptions:
 class GpioInput:
     """A contact between a pin and ground (pull up) or 3.3 V (pull down)."""
 
-    pin: int = field(metadata={"doc": "BCM number of the pin", "unit": "0 to 53"})
+    codes: ClassVar[bool] = False
+
+    pin: int = field(metadata={"doc": "BCM number of the pin, 0 to 53"})
     normally: Literal["open", "closed"] = field(default="open", metadata={"doc": "the contact at rest"})
     pull: Literal["up", "down", "none"] = field(
         default="up", metadata={"doc": "resistor in the chip; none: there is one outside, to 3.3 V"}
@@ -68,7 +70,7 @@ class GpioInput:
 class GpioOutput:
     """A lamp, buzzer or relay at a pin."""
 
-    pin: int = field(metadata={"doc": "BCM number of the pin", "unit": "0 to 53"})
+    pin: int = field(metadata={"doc": "BCM number of the pin, 0 to 53"})
     active: Literal["high", "low"] = field(default="high", metadata={"doc": "the level that switches it on"})
 
     def __post_init__(self) -> None:
@@ -230,9 +232,10 @@ def _open_factory() -> None:
 def _close_factory() -> None:
     factory, Device.pin_factory = Device.pin_factory, None
     if factory is not None:
-        # gpiozero shares this dict among all factories of the process, and fails to clear it when a pin of a dead chip
-        # cannot be closed: such a pin must not be found again at the next opening. The devices have closed theirs.
+        # gpiozero shares these among all factories of the process. Our devices are closed; left in here is a pin of
+        # a dead chip that could not be, or a device that failed half made, and neither may meet the next opening.
         factory.pins.clear()
+        factory._reservations.clear()
         factory.close()
 
 

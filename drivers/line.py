@@ -57,6 +57,11 @@ class LineInput:
             if "code" in pressed.groupindex:
                 raise ValueError(f"released: found {self.released!r}, allowed is none: a scan is never released")
 
+    @property
+    def codes(self) -> bool:
+        """Whether it is a scanner's input."""
+        return "code" in re.compile(self.pressed).groupindex
+
 
 class LineDriver:
     """Raises DriverError when the port is gone; `run` opens it anew."""
@@ -138,10 +143,10 @@ def _readings(
     if match := pressed.search(text):
         if "code" in pressed.groupindex:
             return [Code(name, match["code"], now_s)] if match["code"] else []
-        press = Edge(name, True, now_s)
-        return [press] if released else [press, Edge(name, False, now_s)]
+        press = Edge(name, True, now_s, settled=True)
+        return [press] if released else [press, Edge(name, False, now_s, settled=True)]
     if released and released.search(text):
-        return [Edge(name, False, now_s)]
+        return [Edge(name, False, now_s, settled=True)]
     return []
 
 

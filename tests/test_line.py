@@ -16,7 +16,7 @@ INPUTS = {
     "key": LineInput(pressed="^K3$"),
     "desk": LineInput(pressed="^S:(?P<code>.+)$"),
 }
-PRESS, RELEASE = Edge("alarm-2", True, 7.0), Edge("alarm-2", False, 7.0)
+PRESS, RELEASE = Edge("alarm-2", True, 7.0, settled=True), Edge("alarm-2", False, 7.0, settled=True)
 
 GOLDEN = [
     [cell.strip() for cell in line.split("|")]
@@ -36,7 +36,7 @@ def expected(words: str) -> list[Reading]:
     for part in words.split(", "):
         match part.split(" "):
             case [name, "on" | "off" as level]:
-                readings.append(Edge(name, level == "on", 7.0))
+                readings.append(Edge(name, level == "on", 7.0, settled=True))
             case [name, "code", code]:
                 readings.append(Code(name, code, 7.0))
             case _:
@@ -75,12 +75,12 @@ def test_a_line_ends_in_cr_or_lf_or_both_however_the_bytes_are_cut(end: bytes) -
 
 
 def test_a_press_without_a_release_is_a_pulse() -> None:
-    assert parser().feed(b"K3\n", 7.0) == [Edge("key", True, 7.0), Edge("key", False, 7.0)]
+    assert parser().feed(b"K3\n", 7.0) == [Edge("key", True, 7.0, settled=True), Edge("key", False, 7.0, settled=True)]
 
 
 def test_one_line_reaches_every_input_that_it_matches() -> None:
     both = LineParser({"a": LineInput("^B1", "x"), "b": LineInput("1:1$", "x"), "c": LineInput("^B2", "x")}, "utf-8")
-    assert both.feed(b"B1:1\n", 7.0) == [Edge("a", True, 7.0), Edge("b", True, 7.0)]
+    assert both.feed(b"B1:1\n", 7.0) == [Edge("a", True, 7.0, settled=True), Edge("b", True, 7.0, settled=True)]
 
 
 def test_the_longest_line_is_read_and_one_byte_more_is_one_noise() -> None:
