@@ -16,6 +16,7 @@ import drivers.gpio
 from drivers.contract import Driver, Edge
 from drivers.gpio import GpioDriver, GpioInput, GpioOptions, GpioOutput
 from simulators.board import Board
+from simulators.pins import SimPin
 
 DOWN_UP = (0, 1)
 
@@ -222,11 +223,29 @@ def test_a_board_that_stops_reading_never_holds_up_set_and_is_an_error_until_ano
         until(lambda: board.levels().get(27) == 1)
 
 
+def test_a_pin_that_failed_half_opened_is_free_again_while_the_error_is_still_being_read(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_pin: SimPin, _value: float) -> None:
+        raise OSError("no")
+
+    gpio = driver(outputs={"lamp": GpioOutput(27)})
+    gpio.set("lamp", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(SimPin, "_set_state", refuse)
+        with running(gpio) as failed:
+            assert failed.lost().where == "gpio0 pin 27"
+    with running(gpio):
+        until(lambda: board.levels().get(27) == 1)
+    assert failed.error  # it has held the device through its traceback until here
+
+
 def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_wishes_and_edges_are_too(board: Board) -> None:
     gpio = driver({"button": GpioInput(17)}, {"lamp": GpioOutput(27)})
     gpio.set("lamp", True)
     with running(gpio) as host:
         assert take(host) == ("button", False, True)
+        until(lambda: board.levels().get(27) == 1)
         board.stop()
         error = host.lost()
         assert error.where == "gpio0"

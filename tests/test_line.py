@@ -144,6 +144,10 @@ def test_a_bad_pattern_is_named() -> None:
         LineInput(pressed="(?P<code>.+)", released="x")
 
 
+def test_an_input_gives_codes_where_its_pattern_has_one() -> None:
+    assert {name: keys.codes for name, keys in INPUTS.items()} == {"alarm-2": False, "key": False, "desk": True}
+
+
 def test_bad_options_say_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="port: found nothing"):
         LineOptions(port="")
