@@ -197,7 +197,7 @@ class Box:
             self._out.append(Say("warning", f"link lost: {reason}"))
 
     def _session_up(self, message: SessionUp) -> None:
-        if self._uplink.up(message, self._recorder.now.mono_s, self._recorder.next_seq - 1):
+        if self._uplink.up(message, self._recorder.now.mono_s, self._recorder.seq):
             self._said_lost = ""
             link = self._config.links[self._uplink.link.index]
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))

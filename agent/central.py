@@ -66,6 +66,7 @@ class Central:
             self._refusal = error.reason
             if self._refusals.admit(self._recorder.now.mono_s):
                 named = command or error
+                self._out.append(Say("warning", f"command refused: {error.reason}"))
                 self._audit(named.id, named.verb, named.by, "refused", {}, reason=error.reason)
             return
         self._commands.remember(command, wall_s)

@@ -165,6 +165,8 @@ class Loop:
     def _progress(self) -> dict[str, float]:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
+        if self._session is not None:
+            workers["mqtt"] = self._session.progress_s
         return workers
 
     def _feed_watchdog(self, now_s: float) -> None:
@@ -183,6 +185,10 @@ class Loop:
             notify.stopping()
         for wire in self._wires:
             wire.stop()
+        for wire in self._wires:
+            wire.join(GOODBYE_S)
+        while self._mailbox.readings:  # pressed before the end is recorded before the end
+            self._step()
         self._box.stop(self._clock.now(), reload=reload)
         self._execute()
         until_s = time.monotonic() + GOODBYE_S
@@ -196,8 +202,6 @@ class Loop:
             self._session.join(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
-        for wire in self._wires:
-            wire.join(GOODBYE_S)
         if self._status is not None:
             self._status.close()
         log.info("stopped")

@@ -9,13 +9,13 @@ import threading
 from collections import deque
 from typing import Final
 
-from agent.mail import Message
+from agent.mail import Arrived, Message
 from drivers.contract import Reading
 
 READINGS_MAX: Final = 1_000
 ARRIVED_MAX: Final = 10_000
-"""Answers past this are dropped and counted: only a broker that floods this box with receipts gets there, and receipts
-and unanswered commands come again."""
+"""With so many answers waiting, further messages of central's are dropped and counted: only a broker that floods this
+box gets there, and a receipt comes again."""
 
 
 class Mailbox:
@@ -37,11 +37,16 @@ class Mailbox:
     def answer(self, message: Message) -> None:
         """From a journal or a session; never waits."""
         with self._changed:
-            if len(self._answers) >= ARRIVED_MAX:
+            if len(self._answers) >= ARRIVED_MAX and isinstance(message, Arrived):
                 self.dropped += 1
                 return
             self._answers.append(message)
             self._changed.notify_all()
+
+    @property
+    def readings(self) -> int:
+        """How many wait."""
+        return len(self._readings)
 
     def wake(self) -> None:
         """Lets `take` return."""

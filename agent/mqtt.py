@@ -57,7 +57,8 @@ class Session:
         self._stood = False
         self._reason: BoxError | None = None
         self._wrong_protocol = False
-        self.progress_s = time.monotonic()
+        self.progress_s = float("inf")
+        """When the standing session last moved; a connect that hangs is the link's to notice."""
         self._client: paho.Client | None = None
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}", daemon=True)
         self._thread.start()
@@ -97,7 +98,7 @@ class Session:
     def _run(self) -> None:
         try:
             self._session(self._make_client())
-        except (OSError, ValueError, paho.WebsocketConnectionError) as error:
+        except Exception as error:  # noqa: BLE001  whatever ends this thread, the box hears of it
             self._reason = self._reason or link_error(error)
         reason = self._reason or BoxError("the connection was lost", "it is tried again")
         self._answer(
