@@ -243,6 +243,7 @@ class JournalWorker:
 
     def _run(self) -> None:
         held: list[Write] = []
+        held_s = 0.0
         try:
             while not (self._closing and not self._inbox and not held):
                 self.progress_s = time.monotonic()
@@ -252,12 +253,14 @@ class JournalWorker:
                 while self._inbox and len(held) < GROUP_MAX:
                     request = self._inbox.popleft()
                     if isinstance(request, Write):
+                        held_s = held_s if held else self.progress_s
                         held.append(request)
                     else:
                         fetches.append(request)
                 if self._inbox:
                     self._wake.set()
-                if held and (not awake or fetches or self._closing or any(write.urgent for write in held)):
+                settled = time.monotonic() >= held_s + SETTLE_S or len(held) >= GROUP_MAX
+                if held and (settled or fetches or self._closing or any(write.urgent for write in held)):
                     self._write(held)
                     held = []
                 for fetch in fetches:

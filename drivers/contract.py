@@ -19,7 +19,7 @@ The agent promises
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Quality = Literal["good", "open", "short", "offline"]
 
@@ -108,9 +108,9 @@ class DriverType(Protocol):
     Output is None where the wire has no outputs.
     """
 
-    Options: ClassVar[type[Any]]
-    Input: ClassVar[type[Any]]
-    Output: ClassVar[type[Any] | None]
+    Options: type[Any]
+    Input: type[Any]
+    Output: type[Any] | None
 
     def __call__(self, name: str, options: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Driver:
         """name: the driver's id in the config. inputs, outputs: by id. Opens nothing yet."""

@@ -5,7 +5,6 @@ so a driver that cannot be imported harms nobody else.
 """
 
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
 
 from drivers.contract import DriverType
 
@@ -32,7 +31,8 @@ def driver_type(name: str) -> DriverType:
         )
     [(value, point)] = points.items()
     try:
-        return cast(DriverType, point.load())
+        found: DriverType = point.load()
+        return found
     except Exception as error:
         source = f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
         raise NoDriverError(
