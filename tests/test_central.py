@@ -498,6 +498,13 @@ def test_three_missed_heartbeats_are_silence() -> None:
     assert box.shown()["link"] == "online"
 
 
+def test_a_box_that_beats_faster_is_missed_sooner() -> None:
+    box = Box("a/b")
+    for at_s in (0.0, 1.0, 6.0, 11.0):
+        box.take({"online": True, "session": "one"}, "t", at_s)
+    assert not box.tick(25.9) and box.tick(26.0)
+
+
 def test_a_state_of_a_strange_shape_is_shown_as_far_as_it_can_be() -> None:
     box = Box("a/b")
     box.take(

@@ -5,7 +5,8 @@ from typing import Any
 
 from simulators.central.wire import CLASSES, Event
 
-SILENT_S = 75.0  # three missed heartbeats of 25 s
+SILENT_S = 75.0  # three missed heartbeats of 25 s, as long as the box's own beat is not known
+SILENT_RANGE_S = (15.0, 180.0)  # three of the shortest and the longest beat that a box may have: 5 and 60 s
 SESSIONS_MAX = 50  # names of old sessions that are remembered
 
 
@@ -24,6 +25,7 @@ class Box:
     seen_at: str = ""
     seen_s: float = float("-inf")
     silent: bool = False
+    gaps_s: list[float] = field(default_factory=list)  # between the latest states of this session
 
     def take(self, state: dict[str, Any], at: str, now_s: float) -> bool:
         """A message on `state`; True when a new session began. What an older session still says is ignored."""
@@ -36,10 +38,12 @@ class Box:
             return False
         began = session != self.session
         if began:
-            self.session = session
+            self.session, self.gaps_s = session, []
             self.sessions = [*self.sessions, session][-SESSIONS_MAX:]
             self.journal = str(state.get("journal", ""))
             self.first_seq = state["seq"] if type(state.get("seq")) is int else 0
+        else:
+            self.gaps_s = [*self.gaps_s, now_s - self.seen_s][-4:]
         self.online, self.silent, self.state, self.seen_at, self.seen_s = True, False, state, at, now_s
         if not self.key and isinstance(state.get("key"), str):
             self.key = state["key"]
@@ -55,9 +59,15 @@ class Box:
         """Was it recorded before the present session, so that it came in after an outage?"""
         return bool(self.session) and (event.journal != self.journal or event.seq <= self.first_seq)
 
+    def silent_after_s(self) -> float:
+        """Three heartbeats, as long as they lately were; 75 s before two of them have come."""
+        if len(self.gaps_s) < 2:
+            return SILENT_S
+        return min(max(3 * max(self.gaps_s), SILENT_RANGE_S[0]), SILENT_RANGE_S[1])
+
     def tick(self, now_s: float) -> bool:
         """True when the box has just become silent."""
-        if self.online and not self.silent and now_s - self.seen_s >= SILENT_S:
+        if self.online and not self.silent and now_s - self.seen_s >= self.silent_after_s():
             self.silent = True
             return True
         return False
@@ -112,5 +122,5 @@ def _trouble(entry: object) -> dict[str, str]:
         kind = entry.get("kind") or entry.get("type") or ""
         where = next((entry[key] for key in ("input", "where", "subject", "reason") if entry.get(key)), "")
         return {"kind": str(kind).removeprefix("callbox.trouble."), "where": str(where)}
-    kind, _, where = str(entry).removeprefix("callbox.trouble.").partition(":")
-    return {"kind": kind, "where": where.strip()}
+    kind, _, where = str(entry).removeprefix("callbox.trouble.").partition(" ")
+    return {"kind": kind, "where": where}
