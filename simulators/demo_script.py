@@ -237,9 +237,11 @@ class Script:
         """How many such events are on the box's disk, as `callbox events` tells it."""
         argv = [*CALLBOX, "events", "--json", "--state-dir", str(self._state_dir)]
         argv += ["--class", cls] if cls else []
-        done = subprocess.run(argv, capture_output=True, check=False, timeout=STEP_S)
-        if done.returncode:
-            raise DemoError(t("demo.not.read", found=done.stderr.decode(errors="replace").strip()))
+        try:
+            done = subprocess.run(argv, capture_output=True, check=True, timeout=STEP_S)
+        except subprocess.SubprocessError as error:
+            found = (getattr(error, "stderr", b"") or b"").decode(errors="replace").strip() or str(error)
+            raise DemoError(t("demo.not.read", found=found)) from error
         return sum(transition in ("", json.loads(line)["data"].get("transition")) for line in done.stdout.splitlines())
 
     @contextmanager
