@@ -25,10 +25,13 @@ class Wire:
         """inputs: the ids that go offline with it. put: may wait; called in the driver's thread."""
         self.name, self.driver = name, driver
         self._inputs, self._put = inputs, put
+        self._unheard = set(inputs)
         self._stop = threading.Event()
         self.progress_s = time.monotonic()
         self.spoke = threading.Event()
-        """Set once the wire has been opened, or could not be: the box knows how it stands."""
+        """Set once each input has been heard of, good or not: from then on no press is missed."""
+        if not inputs:
+            self.spoke.set()
         self._thread = threading.Thread(target=self._run, name=f"wire-{name}", daemon=True)
 
     def start(self) -> None:
@@ -45,7 +48,9 @@ class Wire:
 
     def emit(self, reading: Reading) -> None:
         self._put(reading)
-        self.spoke.set()
+        self._unheard.discard(reading.input)
+        if not self._unheard:
+            self.spoke.set()
 
     def alive(self) -> bool:
         self.progress_s = time.monotonic()
