@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from agent.events import Stamp
 from agent.kinds import KINDS
 from agent.mail import Range
+from agent.models import AlarmData, CancelledData, CaseData, ChangeData
 from agent.recorder import Recorder
 
 Phase = Literal["recorded", "waiting", "received", "acknowledged"]
@@ -81,7 +82,7 @@ class Alarms:
         """The open case of an input."""
         return next((case for case in self.open.values() if case.input == input_id), None)
 
-    def press(self, input_id: str, kind: str, presses: int, at: Stamp, data: Mapping[str, Any]) -> None:
+    def press(self, input_id: str, kind: str, presses: int, at: Stamp, data: ChangeData) -> None:
         """A press, or `presses` merged ones: opens a case or counts in the open one, and wants an answer again."""
         id = self._recorder.new_id()
         case = self.of(input_id)
@@ -93,26 +94,31 @@ class Alarms:
         def shown(now_s: float) -> None:
             case.shown_s, case.acknowledged, case.delivered = now_s, False, False
 
+        counted: AlarmData = {**data, "case": case.id, "count": case.count}
         self._recorder.record(
             KINDS[kind].event,
             input_id,
-            {**data, "case": case.id, "count": case.count},
+            counted,
             id=id,
             at=at,
             cases={case.id: case.stored(acknowledged=False)},
             then=shown,
         )
 
-    def restore(self, input_id: str, kind: str, at: Stamp, data: Mapping[str, Any]) -> None:
+    def restore(self, input_id: str, kind: str, at: Stamp, data: ChangeData) -> None:
         """A contact is idle again; its case stays open until a person closes it."""
-        case = self.of(input_id)
-        self._recorder.record(KINDS[kind].event, input_id, {**data, **({"case": case.id} if case else {})}, at=at)
+        alarm: AlarmData = {**data}
+        if (case := self.of(input_id)) is not None:
+            alarm["case"] = case.id
+        self._recorder.record(KINDS[kind].event, input_id, alarm, at=at)
 
-    def cancel(self, input_id: str, at: Stamp, data: Mapping[str, Any]) -> None:
+    def cancel(self, input_id: str, at: Stamp, data: ChangeData) -> None:
         """A second message about the newest alarm that is not silent, never a suppression."""
         newest = max((c for c in self.open.values() if not c.silent), key=lambda case: case.last_seq, default=None)
-        refers = {"alarm": newest.id, "case": newest.id} if newest else {}
-        self._recorder.record("alarm.cancelled", input_id, {**data, **refers}, at=at)
+        cancelled: CancelledData = {**data}
+        if newest is not None:
+            cancelled["alarm"] = cancelled["case"] = newest.id
+        self._recorder.record("alarm.cancelled", input_id, cancelled, at=at)
 
     def reset(self, input_id: str, at: Stamp) -> None:
         """The reset input at the place closes everything that is not silent."""
@@ -125,7 +131,7 @@ class Alarms:
         def seen(_: float) -> None:
             case.acknowledged = True
 
-        data = {"case": case.id, "by": by, "note": note}
+        data: CaseData = {"case": case.id, "by": by, "note": note}
         cases = {case.id: case.stored(acknowledged=True)}
         self._recorder.record("audit.acknowledged", case.input, data, cases=cases, then=seen)
 
@@ -137,12 +143,18 @@ class Alarms:
         def over(_: float) -> None:
             del self._closing[case.id]
 
-        closed = {"case": case.id, "by": by, "note": note}
+        closed: CaseData = {"case": case.id, "by": by, "note": note}
         self._recorder.record("audit.closed", subject, closed, at=at, cases={case.id: None}, then=over)
         kind = KINDS[case.kind]
         if kind.latches:
-            data = {"transition": "restored", "input": case.input, "case": case.id, "count": case.count, "by": by}
-            self._recorder.record(kind.event, case.input, data, at=at)
+            restored: AlarmData = {
+                "transition": "restored",
+                "input": case.input,
+                "case": case.id,
+                "count": case.count,
+                "by": by,
+            }
+            self._recorder.record(kind.event, case.input, restored, at=at)
 
     def delivered(self, ranges: Iterable[Range]) -> None:
         """Central has stored these."""

@@ -5,7 +5,7 @@ is the only caller, and the simulated world in the tests is another one.
 """
 
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
 from agent.alarms import Alarms
@@ -28,6 +28,7 @@ from agent.mail import (
     StorageFailed,
     Write,
 )
+from agent.models import BoxState, LastEnd, Pending
 from agent.outbox import Outbox
 from agent.recorder import Recorder
 from agent.uplink import Uplink
@@ -89,7 +90,7 @@ class Box:
         """The first event of a run. last_end: `clean`, `crash` or `first`; new_journal: why there is a new one."""
         self._recorder.now = now
         # "crash" stands until this run ends in another way.
-        self._recorder.started(last_end, new_journal, {"last_end": "crash", "config": config_hash})
+        self._recorder.started(cast(LastEnd, last_end), new_journal, {"last_end": "crash", "config": config_hash})
         if config_changed:
             self._recorder.record("audit.config", "box", {"sha256": config_hash})
         if new_journal:
@@ -269,7 +270,7 @@ class Box:
         """Messages on their way to the broker."""
         return self._uplink.outbox.in_flight
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> BoxState:
         """The payload of `{root}/state`, without its session."""
         recorder = self._recorder
         return {
@@ -279,7 +280,7 @@ class Box:
             "name": self._config.box.name,
             "journal": recorder.journal,
             "seq": recorder.seq,
-            "pending": {**recorder.pending, "media_bytes": 0},
+            "pending": cast(Pending, {**recorder.pending, "media_bytes": 0}),
             "inputs": self._zones.state(),
             "trouble": sorted(recorder.troubles),
             "key": b64(recorder.public),

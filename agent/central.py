@@ -1,12 +1,13 @@
 """What central's messages do to the box: receipts strike off what is owed, commands act, refusals are events. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.alarms import Alarms
 from agent.commands import NOTE_CHARS_MAX, Command, Commands, RefusedError, clean, ranges, read_receipt
 from agent.inputs import Chatter
 from agent.mail import Action, Arrived, Range, Say, Write
+from agent.models import CommandData
 from agent.recorder import Recorder
 from agent.uplink import Uplink
 
@@ -65,9 +66,8 @@ class Central:
         except RefusedError as error:
             self._refusal = error.reason
             if self._refusals.admit(self._recorder.now.mono_s):
-                named = command or error
                 self._out.append(Say("warning", f"command refused: {error.reason}"))
-                self._audit(named.id, named.verb, named.by, "refused", {}, reason=error.reason)
+                self._audit(command or error, {"result": "refused", "reason": error.reason}, {})
             return
         self._commands.remember(command, wall_s)
 
@@ -75,21 +75,21 @@ class Central:
         """The sum of refusals, when one is due; noise of receipts has no sum, its first lines are in the log."""
         self._noise.sum(now_s)
         if refused := self._refusals.sum(now_s):
-            data = {"result": "refused", "reason": self._refusal, "count": refused, "merged": True}
+            data: CommandData = {"result": "refused", "reason": self._refusal, "count": refused, "merged": True}
             self._recorder.record("audit.command", "box", data)
 
     def due_s(self) -> float | None:
         return self._refusals.due_s()
 
-    def _audit(self, id: str, verb: str, by: str, result: str, seen: Mapping[str, float], **more: Any) -> None:
-        data = {"command": id, "verb": verb, "by": by, "result": result, **more}
+    def _audit(self, of: Command | RefusedError, data: CommandData, seen: Mapping[str, float]) -> None:
+        data["command"], data["verb"], data["by"] = of.id, of.verb, of.by
         self._recorder.record("audit.command", "box", data, seen=seen)
 
     def _do(self, command: Command) -> None:
         """Does a command, or raises RefusedError before anything of it is done. One step, so one transaction."""
 
-        def done(**more: Any) -> None:
-            self._audit(command.id, command.verb, command.by, "done", {command.id: command.expires_s}, **more)
+        def done(data: CommandData) -> None:
+            self._audit(command, data, {command.id: command.expires_s})
 
         if command.verb == "resend":
             try:
@@ -99,18 +99,18 @@ class Central:
             except ValueError as error:
                 raise RefusedError(str(error)) from None
             self._out.append(Write(owe=tuple(owed)))
-            done(ranges=[list(pair) for pair in owed])
+            done({"result": "done", "ranges": [list(pair) for pair in owed]})
         elif command.verb == "test":
             if command.data.get("what") != "loop":
                 raise RefusedError("data.what: this version tests `loop`")
-            done()
+            done({"result": "done"})
             self._recorder.record("status.test", "box", {"test": True, "what": "loop", "command": command.id})
         else:
             case = self._alarms.open.get(str(command.data.get("alarm")))
             if case is None:
                 raise RefusedError("no open alarm has this id")
             note = clean(str(command.data.get("note", ""))[:NOTE_CHARS_MAX])
-            done(case=case.id)
+            done({"result": "done", "case": case.id})
             if command.verb == "acknowledge":
                 self._alarms.acknowledge(case, command.by, note)
             else:

@@ -14,6 +14,7 @@ import rfc8785
 
 from agent.identity import Signer, b64
 from agent.kinds import CID, EventClass, class_of
+from agent.models import EventData, EventMessage, Sealed, UnsignedEvent
 
 ZERO_HASH: Final = bytes(32)
 EVENT_BYTES_MAX: Final = 65_536
@@ -46,7 +47,7 @@ class Draft:
     type: str
     subject: str
     at: Stamp
-    data: Mapping[str, Any]
+    data: EventData
 
 
 def uuid7(wall_us: int, random: int) -> str:
@@ -63,6 +64,11 @@ def rfc3339(wall_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=wall_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def canonical(message: Mapping[str, Any]) -> bytes:
+    """RFC 8785 form: the bytes that are signed, stored and sent."""
+    return rfc8785.dumps(message)
+
+
 class Chain:
     """Where the next event joins: the journal's name, the last boxseq and the hash of the last event's bytes."""
 
@@ -75,10 +81,10 @@ class Chain:
 
     def seal(self, draft: Draft) -> Event:
         """Gives a draft its boxseq, its place in the chain and its signature. Raises ValueError past 64 KB."""
-        data: dict[str, Any] = {"monotonic_s": round(draft.at.mono_s, 6), **draft.data}
+        sealed: Sealed = {"monotonic_s": round(draft.at.mono_s, 6)}
         if (cid := CID.get(draft.type)) is not None:
-            data["cid"] = cid
-        event: dict[str, Any] = {
+            sealed["cid"] = cid
+        unsigned: UnsignedEvent = {
             "specversion": "1.0",
             "id": draft.id,
             "source": self.source,
@@ -91,10 +97,10 @@ class Chain:
             "boot": self.boot,
             "timequality": "synced" if draft.at.synced else "unsynced",
             "prevhash": b64(self.prevhash),
-            "data": data,
+            "data": {**draft.data, **sealed},
         }
-        event["sig"] = b64(self._signer.sign(rfc8785.dumps(event)))
-        body = rfc8785.dumps(event)
+        event: EventMessage = {**unsigned, "sig": b64(self._signer.sign(canonical(unsigned)))}
+        body = canonical(event)
         if len(body) > EVENT_BYTES_MAX:
             raise ValueError(
                 f"{draft.type} of {draft.subject}: {len(body)} bytes; an event is at most {EVENT_BYTES_MAX}"

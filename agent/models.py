@@ -38,6 +38,7 @@ Span = Annotated[list[Seq], Limits(minItems=2, maxItems=2)]
 """[first, last], both included."""
 
 Transition = Literal["raised", "restored"]
+LastEnd = Literal["first", "clean", "reload", "crash", "storage"]
 
 
 # ---- what the box sends
@@ -92,7 +93,7 @@ class Sealed(TypedDict):
     """caused by a test: no siren, no dispatch"""
 
 
-class ChangeData(TypedDict):
+class Change(TypedDict):
     """A change of an input."""
 
     transition: Transition
@@ -107,7 +108,11 @@ class ChangeData(TypedDict):
     """how many"""
 
 
-class AlarmData(ChangeData):
+class ChangeData(Change, closed=True):
+    """A change of an input with nothing beside it, to be unpacked into one of the following."""
+
+
+class AlarmData(Change):
     """An alarm. The first press opens a case, which has the id of that event."""
 
     case: NotRequired[Uuid]
@@ -118,7 +123,7 @@ class AlarmData(ChangeData):
     """who closed the case: /operators/{name}, or `reset`; on the `restored` of a button"""
 
 
-class CancelledData(ChangeData):
+class CancelledData(Change):
     """Somebody at the place says that the newest alarm was none: a second message, never a suppression."""
 
     alarm: NotRequired[Uuid]
@@ -127,7 +132,7 @@ class CancelledData(ChangeData):
     """the same"""
 
 
-class ContactData(ChangeData):
+class ContactData(Change):
     """Mains or battery, as a contact says it."""
 
     count: Count
@@ -176,7 +181,7 @@ class StartedData(TypedDict):
 
     agent: str
     """version of the agent"""
-    last_end: Literal["first", "clean", "reload", "crash", "storage"]
+    last_end: LastEnd
     """how the run before ended; `storage`: it goes on, in a new journal, because the disk failed"""
     new_journal: NotRequired[str]
     """why the journal had to be started anew"""

@@ -14,9 +14,12 @@ from agent.events import Chain, Draft, Event, Stamp, uuid7
 from agent.identity import Signer
 from agent.kinds import EventClass
 from agent.mail import Action, Recorded, Say, Write
+from agent.models import EventData, LastEnd, ParkedData, StartedData, TroubleData
+from drivers.contract import Quality
 
 if TYPE_CHECKING:
     from agent.journal import Opened
+
 
 Then = Callable[[float], None]
 """Done when an event is on the disk, with the monotonic second."""
@@ -94,7 +97,7 @@ class Recorder:
         self,
         type: str,
         subject: str,
-        data: Mapping[str, Any],
+        data: EventData,
         *,
         then: Then | None = None,
         id: str = "",
@@ -126,9 +129,11 @@ class Recorder:
                 waiting.then(self.now.mono_s)
         return events
 
-    def started(self, last_end: str, new_journal: str, settings: Mapping[str, str]) -> None:
+    def started(self, last_end: LastEnd, new_journal: str, settings: Mapping[str, str]) -> None:
         """The first event of a run, or of a journal that had to be started anew."""
-        data = {"agent": __version__, "last_end": last_end} | ({"new_journal": new_journal} if new_journal else {})
+        data: StartedData = {"agent": __version__, "last_end": last_end}
+        if new_journal:
+            data["new_journal"] = new_journal
         self.record("status.started", "box", data, settings=settings)
 
     def move(self, opened: "Opened", reason: str) -> dict[int, int]:
@@ -146,18 +151,21 @@ class Recorder:
         if b'"type":"callbox.trouble.parked"' in event.body:
             self._out.append(Write(parked={event.seq: reason}))
             return
-        data = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
+        data: ParkedData = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
         self.record("trouble.parked", "journal", data, parked={event.seq: reason})
 
     # ---- troubles
 
-    def trouble(self, name: str, reason: str, **data: Any) -> None:
-        """Raises a trouble, once."""
+    def trouble(self, name: str, reason: str, quality: Quality | None = None) -> None:
+        """Raises a trouble, once. quality: of an input's wire."""
         if name in self.troubles:
             return
         self.troubles[name] = reason
         self._out.append(Say("warning", f"trouble: {name}: {reason}"))
-        self._record_trouble(name, {"transition": "raised", "reason": reason, **data})
+        data: TroubleData = {"transition": "raised", "reason": reason}
+        if quality is not None:
+            data["quality"] = quality
+        self._record_trouble(name, data)
 
     def trouble_over(self, name: str) -> None:
         """It is over, if it stood."""
@@ -165,6 +173,8 @@ class Recorder:
             self._out.append(Say("info", f"trouble over: {name}"))
             self._record_trouble(name, {"transition": "restored"})
 
-    def _record_trouble(self, name: str, data: Mapping[str, Any]) -> None:
+    def _record_trouble(self, name: str, data: TroubleData) -> None:
         kind, _, input_id = name.partition(" ")
-        self.record(f"trouble.{kind}", input_id or kind, {**data, **({"input": input_id} if input_id else {})})
+        if input_id:
+            data["input"] = input_id
+        self.record(f"trouble.{kind}", input_id or kind, data)

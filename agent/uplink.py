@@ -5,15 +5,14 @@ turns receipts into what the journal may strike off.
 """
 
 import random
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-import rfc8785
+from collections.abc import Callable
+from typing import Final
 
 from agent.commands import Receipt
-from agent.events import Event
+from agent.events import Event, canonical
 from agent.link import Link, Open
 from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, SessionDown, SessionUp
+from agent.models import BoxState, StateMessage, WillMessage
 from agent.outbox import Outbox
 
 REFUSED: Final = 0x80
@@ -30,7 +29,7 @@ class Uplink:
         links: int,
         heartbeat_s: float,
         retry_max_s: float,
-        state: Callable[[], Mapping[str, Any]],
+        state: Callable[[], BoxState],
         rng: random.Random,
         out: list[Action],
     ) -> None:
@@ -150,7 +149,8 @@ class Uplink:
 
     def _publish_state(self, now_s: float) -> None:
         self._beat_s = now_s
-        self._publish("state", rfc8785.dumps({**self._state(), "session": self.session}), now_s, retain=True)
+        state: StateMessage = {**self._state(), "session": self.session}
+        self._publish("state", canonical(state), now_s, retain=True)
 
     def _publish(
         self, topic: str, payload: bytes, now_s: float, *, retain: bool = False, replayed: bool = False
@@ -162,4 +162,5 @@ class Uplink:
 
 def will(session: str) -> bytes:
     """What the broker publishes on `{root}/state` when the session dies."""
-    return rfc8785.dumps({"online": False, "session": session})
+    message: WillMessage = {"online": False, "session": session}
+    return canonical(message)

@@ -4,16 +4,17 @@ Edge -> debounce -> chatter -> alarm case | trouble of mains or battery | reset
 Code -> scan                      Health -> trouble of the input
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from agent.alarms import Alarms
 from agent.commands import clean
 from agent.events import Stamp
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS
+from agent.models import ChangeData, ContactData, InputState, ScanData
 from agent.recorder import Recorder
-from drivers.contract import Code, Edge, Health, Reading
+from drivers.contract import Code, Edge, Health, Quality, Reading
 
 if TYPE_CHECKING:
     from agent.config import Input
@@ -27,13 +28,13 @@ class Zone:
 
     def __init__(self, entry: "Input") -> None:
         self.id, self.kind = entry.id, entry.kind
-        self.quality = "offline"
+        self.quality: Quality = "offline"
         self.contact = Contact(entry.debounce_ms / 1000)
         self.chatter = Chatter()
 
     @property
-    def value(self) -> str:
-        return "active" if self.contact.active else "idle"
+    def state(self) -> InputState:
+        return {"value": "active" if self.contact.active else "idle", "quality": self.quality}
 
 
 class Zones:
@@ -43,9 +44,9 @@ class Zones:
         self._zones = {entry.id: Zone(entry) for entry in entries}
         self._alarms, self._recorder = alarms, recorder
 
-    def state(self) -> dict[str, dict[str, str]]:
+    def state(self) -> dict[str, InputState]:
         """As in the retained state: value and quality by id."""
-        return {zone.id: {"value": zone.value, "quality": zone.quality} for zone in self._zones.values()}
+        return {zone.id: zone.state for zone in self._zones.values()}
 
     def reading(self, reading: Reading) -> None:
         """Something a driver saw."""
@@ -71,20 +72,20 @@ class Zones:
                 self._fact(zone, fact)
             if changes := zone.chatter.sum(now_s):
                 pressed = zone.contact.active or KINDS[zone.kind].latches
-                self._change(zone, pressed, changes, self._recorder.now, {"merged": True, "changes": changes})
+                self._change(zone, pressed, changes, self._recorder.now, merged=True)
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
         dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
         return min((due for due in dues if due is not None), default=None)
 
-    def _quality(self, zone: Zone, quality: str, reason: str) -> None:
+    def _quality(self, zone: Zone, quality: Quality, reason: str) -> None:
         if quality == zone.quality:
             return
         zone.quality = quality
         self._recorder.trouble_over(f"input {zone.id}")
         if quality != "good":
-            self._recorder.trouble(f"input {zone.id}", f"{quality}: {reason}" if reason else quality, quality=quality)
+            self._recorder.trouble(f"input {zone.id}", f"{quality}: {reason}" if reason else quality, quality)
 
     def _fact(self, zone: Zone, fact: Fact) -> None:
         if isinstance(fact, Stuck):
@@ -100,11 +101,17 @@ class Zones:
                 self._alarms.reset(zone.id, at)
         elif (pressed or not KINDS[zone.kind].latches) and zone.chatter.admit(self._recorder.now.mono_s):
             at_boot = isinstance(fact, Pressed) and fact.at_boot
-            self._change(zone, pressed, 1, at, {"at_boot": True} if at_boot else {})
+            self._change(zone, pressed, 1, at, at_boot=at_boot)
 
-    def _change(self, zone: Zone, pressed: bool, changes: int, at: Stamp, extra: Mapping[str, Any]) -> None:
+    def _change(
+        self, zone: Zone, pressed: bool, changes: int, at: Stamp, *, at_boot: bool = False, merged: bool = False
+    ) -> None:
         """A press, or `changes` merged ones, or the return to idle of a contact."""
-        data = {"transition": "raised" if pressed else "restored", "input": zone.id, **extra}
+        data: ChangeData = {"transition": "raised" if pressed else "restored", "input": zone.id}
+        if at_boot:
+            data["at_boot"] = True
+        if merged:
+            data["merged"], data["changes"] = True, changes
         if zone.kind == "cancel":
             if pressed:
                 self._alarms.cancel(zone.id, at, data)
@@ -113,7 +120,8 @@ class Zones:
                 self._recorder.troubles[zone.kind] = zone.id
             else:
                 self._recorder.troubles.pop(zone.kind, None)
-            self._recorder.record(KINDS[zone.kind].event, zone.id, {**data, "count": changes}, at=at)
+            counted: ContactData = {**data, "count": changes}
+            self._recorder.record(KINDS[zone.kind].event, zone.id, counted, at=at)
         elif pressed:
             self._alarms.press(zone.id, zone.kind, changes, at, data)
         else:
@@ -121,7 +129,7 @@ class Zones:
 
     def _scan(self, zone: Zone, code: Code) -> None:
         text = clean(code.code)
-        data: dict[str, Any] = {"code": text[:CODE_CHARS_MAX], "input": zone.id}
+        data: ScanData = {"code": text[:CODE_CHARS_MAX], "input": zone.id}
         if len(text) > CODE_CHARS_MAX:
             data["cut_chars"] = len(text) - CODE_CHARS_MAX
         self._recorder.record(KINDS[zone.kind].event, zone.id, data, at=self._seen(code.seen_s))
