@@ -85,13 +85,15 @@ class Contact:
         """What has become true by now."""
         if self._raw is None or now_s < self._raw_since_s:
             return []
-        past_s = now_s - self._raw_since_s
-        self._raw_since_s = now_s
-        self._sum_s = min(self._sum_s + past_s, self._debounce_s) if self._raw else max(self._sum_s - past_s, 0.0)
-        if self._sum_s > self._debounce_s - 1e-9:
-            self._sum_s = self._debounce_s
-        elif self._sum_s < 1e-9:
-            self._sum_s = 0.0
+        # Only as far as the integral still moves: an edge that was seen before `now_s` and is told later keeps its time,
+        # so that two presses which a busy box hears late are two.
+        room_s = self._debounce_s - self._sum_s if self._raw else self._sum_s
+        past_s = min(now_s - self._raw_since_s, room_s)
+        self._raw_since_s += past_s
+        if past_s > room_s - 1e-9:
+            self._sum_s = self._debounce_s if self._raw else 0.0
+        else:
+            self._sum_s += past_s if self._raw else -past_s
         return self._settle(now_s)
 
     def due_s(self) -> float | None:
