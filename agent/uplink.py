@@ -15,6 +15,8 @@ from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, Se
 from agent.models import BoxState, StateMessage, WillMessage
 from agent.outbox import Outbox
 
+NEWS_S: Final = 1.0
+"""A trouble or a broken wire does not wait for the heartbeat; the state is not sent more often than this."""
 REFUSED: Final = 0x80
 """MQTT 5 reason codes from here on are refusals."""
 
@@ -45,6 +47,7 @@ class Uplink:
         self._token = 0
         self._up_seq = 0
         self._beat_s = 0.0
+        self._told: object = None
 
     def start(self, now_s: float) -> None:
         self.link.start(now_s)
@@ -110,7 +113,10 @@ class Uplink:
         if isinstance(decision, Open):
             self.session = f"{self._rng.getrandbits(32):08x}"
             self._out.append(Connect(self.session, decision.link, decision.protocol))
-        if self.link.state == "up" and now_s >= self._beat_s + self._heartbeat_s:
+        if self.link.state == "up" and (
+            now_s >= self._beat_s + self._heartbeat_s
+            or (now_s >= self._beat_s + NEWS_S and _health(self._state()) != self._told)
+        ):
             self._publish_state(now_s)
         return dropped
 
@@ -150,6 +156,7 @@ class Uplink:
     def _publish_state(self, now_s: float) -> None:
         self._beat_s = now_s
         state: StateMessage = {**self._state(), "session": self.session}
+        self._told = _health(state)
         self._publish("state", canonical(state), now_s, retain=True)
 
     def _publish(
@@ -158,6 +165,10 @@ class Uplink:
         self._token += 1
         self._flight_s[self._token] = now_s
         self._out.append(Publish(self.session, self._token, topic, payload, retain, replayed))
+
+
+def _health(state: BoxState) -> object:
+    return state["trouble"], [entry["quality"] for entry in state["inputs"].values()]
 
 
 def will(session: str) -> bytes:
