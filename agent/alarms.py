@@ -110,6 +110,8 @@ class Alarms:
         alarm: AlarmData = {**data}
         if (case := self.of(input_id)) is not None:
             alarm["case"] = case.id
+        if "changes" in data:
+            alarm["count"] = data["changes"]
         self._recorder.record(KINDS[kind].event, input_id, alarm, at=at)
 
     def cancel(self, input_id: str, at: Stamp, data: ChangeData) -> None:
@@ -118,6 +120,8 @@ class Alarms:
         cancelled: CancelledData = {**data}
         if newest is not None:
             cancelled["alarm"] = cancelled["case"] = newest.id
+        if "changes" in data:
+            cancelled["count"] = data["changes"]
         self._recorder.record("alarm.cancelled", input_id, cancelled, at=at)
 
     def reset(self, input_id: str, at: Stamp) -> None:

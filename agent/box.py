@@ -101,6 +101,8 @@ class Box:
     def stop(self, now: Stamp, *, reload: bool) -> None:
         """A clean end: the last event, the lamps dark. reload: the box comes back at once, and nobody needs to know."""
         self._recorder.now = now
+        self._zones.stop()
+        self._central.tick(float("inf"))
         if reload:
             self._out.append(Write(settings={"last_end": "reload"}))
             return

@@ -85,7 +85,7 @@ class Contact:
         """What has become true by now."""
         if self._raw is None or now_s < self._raw_since_s:
             return []
-        # Only as far as the integral still moves: an edge that was seen before `now_s` and is told later keeps its time,
+        # Only as far as the integral still moves: an edge that was seen before `now_s` and told later keeps its time,
         # so that two presses which a busy box hears late are two.
         room_s = self._debounce_s - self._sum_s if self._raw else self._sum_s
         past_s = min(now_s - self._raw_since_s, room_s)

@@ -17,11 +17,13 @@ class Kind:
     """What an input of this kind does.
 
     event: the type of its event, `callbox.` left out. latches: a press opens a case that stays until it is closed
-    (hold-up devices, GB 50394 5.2.3); otherwise both edges are recorded. silent: nothing at the place shows it.
+    (hold-up devices, GB 50394 5.2.3). contact: both edges are recorded; of the others only the press is.
+    silent: nothing at the place shows it.
     """
 
     event: str
     latches: bool = False
+    contact: bool = False
     silent: bool = False
 
     @property
@@ -35,10 +37,10 @@ KINDS: Final[dict[str, Kind]] = {
     "holdup": Kind("alarm.holdup", latches=True, silent=True),
     "medical": Kind("alarm.medical", latches=True),
     "fire": Kind("alarm.fire", latches=True),
-    "intrusion": Kind("alarm.intrusion"),
-    "tamper": Kind("alarm.tamper"),
-    "ac": Kind("trouble.ac"),
-    "battery": Kind("trouble.battery"),
+    "intrusion": Kind("alarm.intrusion", contact=True),
+    "tamper": Kind("alarm.tamper", contact=True),
+    "ac": Kind("trouble.ac", contact=True),
+    "battery": Kind("trouble.battery", contact=True),
     "scan": Kind("scan.code"),
     "patrol": Kind("scan.patrol"),
     "cancel": Kind("alarm.cancelled"),

@@ -118,7 +118,7 @@ class AlarmData(Change):
     case: NotRequired[Uuid]
     """the case; without one, a contact was restored whose case is already closed"""
     count: NotRequired[Count]
-    """presses of this case until now; not on the `restored` of a contact"""
+    """presses of this case until now; on the `restored` of a contact only when merged: how many changes"""
     by: NotRequired[str]
     """who closed the case: /operators/{name}, or `reset`; on the `restored` of a button"""
 
@@ -130,6 +130,8 @@ class CancelledData(Change):
     """the alarm that is meant; without it none is open"""
     case: NotRequired[Uuid]
     """the same"""
+    count: NotRequired[Count]
+    """presses, when merged"""
 
 
 class ContactData(Change):
@@ -361,10 +363,15 @@ class Pending(TypedDict):
     """Events that central has not said that it stored, by class."""
 
     alarm: Count
+    """sent first, and always alone"""
     trouble: Count
+    """sent after alarms"""
     scan: Count
+    """sent after troubles"""
     status: Count
+    """sent after scans"""
     audit: Count
+    """sent last"""
     media_bytes: Count
     """of evidence; 0 in this version"""
 
@@ -389,7 +396,7 @@ class BoxState(TypedDict):
     inputs: dict[str, InputState]
     """by id"""
     trouble: list[str]
-    """names of the troubles that stand: link, storage, ac, battery; input and stuck with an input's id"""
+    """names of the troubles that stand: link, storage; input, stuck, ac and battery with an input's id"""
     key: Key
     """the box's public Ed25519 key, base64url"""
     time: Time
@@ -527,6 +534,8 @@ class CommandMessage(TypedDict):
     """the box: {site}/{box}"""
     time: NotRequired[Moment]
     """when it was given"""
+    datacontenttype: NotRequired[Literal["application/json"]]
+    """of `data`"""
     expires: Moment
     """a command that comes later is refused; with a time zone"""
     data: Mapping[str, Any]

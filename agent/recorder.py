@@ -52,7 +52,7 @@ class Recorder:
         self.now, self.boot, self.public = now, boot, signer.public
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.troubles: dict[str, str] = {}
-        """Reason by name: `link`, `storage`, `ac`; `input` and `stuck` with an input's id."""
+        """Reason by name: `link`, `storage`; `input`, `stuck`, `ac` and `battery` with an input's id."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:
@@ -156,21 +156,23 @@ class Recorder:
 
     # ---- troubles
 
-    def trouble(self, name: str, reason: str, quality: Quality | None = None) -> None:
-        """Raises a trouble, once. quality: of an input's wire."""
+    def trouble(self, name: str, reason: str, *, quality: Quality | None = None, silent: bool = False) -> None:
+        """Raises a trouble, once. quality: of an input's wire. silent: the log says nothing of it."""
         if name in self.troubles:
             return
         self.troubles[name] = reason
-        self._out.append(Say("warning", f"trouble: {name}: {reason}"))
+        if not silent:
+            self._out.append(Say("warning", f"trouble: {name}: {reason}"))
         data: TroubleData = {"transition": "raised", "reason": reason}
         if quality is not None:
             data["quality"] = quality
         self._record_trouble(name, data)
 
-    def trouble_over(self, name: str) -> None:
+    def trouble_over(self, name: str, *, silent: bool = False) -> None:
         """It is over, if it stood."""
         if self.troubles.pop(name, None) is not None:
-            self._out.append(Say("info", f"trouble over: {name}"))
+            if not silent:
+                self._out.append(Say("info", f"trouble over: {name}"))
             self._record_trouble(name, {"transition": "restored"})
 
     def _record_trouble(self, name: str, data: TroubleData) -> None:

@@ -70,36 +70,50 @@ class Zones:
         for zone in self._zones.values():
             for fact in zone.contact.tick(now_s):
                 self._fact(zone, fact)
-            if changes := zone.chatter.sum(now_s):
-                pressed = zone.contact.active or KINDS[zone.kind].latches
-                self._change(zone, pressed, changes, self._recorder.now, merged=True)
+            self._sum(zone, now_s)
+
+    def stop(self) -> None:
+        """The box ends: what was merged until now is told now."""
+        for zone in self._zones.values():
+            self._sum(zone, float("inf"))
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
         dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
         return min((due for due in dues if due is not None), default=None)
 
+    def _sum(self, zone: Zone, now_s: float) -> None:
+        if changes := zone.chatter.sum(now_s):
+            pressed = zone.contact.active or not KINDS[zone.kind].contact
+            self._change(zone, pressed, changes, self._recorder.now, merged=True)
+
     def _quality(self, zone: Zone, quality: Quality, reason: str) -> None:
-        if quality == zone.quality:
-            return
-        zone.quality = quality
-        self._recorder.trouble_over(f"input {zone.id}")
+        """Every input is offline until it is heard of; that is a trouble only when its driver says so."""
+        name = f"input {zone.id}"
+        if quality != zone.quality:
+            zone.quality = quality
+            self._recorder.trouble_over(name)
         if quality != "good":
-            self._recorder.trouble(f"input {zone.id}", f"{quality}: {reason}" if reason else quality, quality)
+            self._recorder.trouble(name, f"{quality}: {reason}" if reason else quality, quality=quality)
 
     def _fact(self, zone: Zone, fact: Fact) -> None:
         if isinstance(fact, Stuck):
+            # A log may be on a screen at the place, and this one would tell that a silent button was pressed.
+            silent = KINDS[zone.kind].silent
             if fact.over:
-                self._recorder.trouble_over(f"stuck {zone.id}")
+                self._recorder.trouble_over(f"stuck {zone.id}", silent=silent)
             else:
-                self._recorder.trouble(f"stuck {zone.id}", "asserted for 30 s, or since the start")
+                self._recorder.trouble(f"stuck {zone.id}", "asserted for 30 s, or since the start", silent=silent)
             return
         at = self._seen(fact.seen_s)
         pressed = isinstance(fact, Pressed)
+        if not pressed and not KINDS[zone.kind].contact:
+            return
         if zone.kind == "reset":
-            if pressed:
-                self._alarms.reset(zone.id, at)
-        elif (pressed or not KINDS[zone.kind].latches) and zone.chatter.admit(self._recorder.now.mono_s):
+            self._alarms.reset(zone.id, at)
+        elif zone.kind == "patrol":
+            self._recorder.record(KINDS[zone.kind].event, zone.id, {"input": zone.id}, at=at)
+        elif zone.chatter.admit(self._recorder.now.mono_s):
             at_boot = isinstance(fact, Pressed) and fact.at_boot
             self._change(zone, pressed, 1, at, at_boot=at_boot)
 
@@ -113,13 +127,12 @@ class Zones:
         if merged:
             data["merged"], data["changes"] = True, changes
         if zone.kind == "cancel":
-            if pressed:
-                self._alarms.cancel(zone.id, at, data)
+            self._alarms.cancel(zone.id, at, data)
         elif not KINDS[zone.kind].alarm:
             if pressed:
-                self._recorder.troubles[zone.kind] = zone.id
+                self._recorder.troubles[f"{zone.kind} {zone.id}"] = zone.id
             else:
-                self._recorder.troubles.pop(zone.kind, None)
+                self._recorder.troubles.pop(f"{zone.kind} {zone.id}", None)
             counted: ContactData = {**data, "count": changes}
             self._recorder.record(KINDS[zone.kind].event, zone.id, counted, at=at)
         elif pressed:
