@@ -20,6 +20,8 @@ HURRY_S: Final = 1.0
 CONNECT_TIMEOUT_S: Final = 30.0
 ACK_TIMEOUT_S: Final = 10.0
 """No PUBACK for the oldest message for so long: the link is half open."""
+HANG_UPS: Final = 2
+"""So many in a row without a word to our CONNECT: perhaps this broker does not know the protocol."""
 RETURN_S: Final = 300.0
 """On another link than the first: after so long the first is tried again."""
 
@@ -46,6 +48,9 @@ class Link:
         self._retry_s = 0.0
         self._tried_s = -HURRY_S
         self._returning = False
+        self._hang_ups = [0] * links
+        self._guessed: set[int] = set()
+        """Links whose protocol was changed without the broker's word."""
 
     @property
     def protocol(self) -> Protocol:
@@ -60,9 +65,9 @@ class Link:
         oldest_ack_s: since when the oldest message waits for its PUBACK.
         """
         if self.state == "down" and now_s >= self._retry_s:
-            self.state, self.since_s, self._tried_s = "connecting", now_s, now_s
+            self.state, self._tried_s = "connecting", now_s
             return Open(self.index, self.protocol)
-        if self.state == "connecting" and now_s >= self.since_s + CONNECT_TIMEOUT_S:
+        if self.state == "connecting" and now_s >= self._tried_s + CONNECT_TIMEOUT_S:
             return f"no session within {CONNECT_TIMEOUT_S:.0f} s"
         if self.state == "up" and oldest_ack_s is not None and now_s >= oldest_ack_s + ACK_TIMEOUT_S:
             return f"the broker has not answered for {ACK_TIMEOUT_S:.0f} s"
@@ -76,7 +81,7 @@ class Link:
         if self.state == "down":
             return self._retry_s
         if self.state == "connecting":
-            return self.since_s + CONNECT_TIMEOUT_S
+            return self._tried_s + CONNECT_TIMEOUT_S
         dues = [] if oldest_ack_s is None else [oldest_ack_s + ACK_TIMEOUT_S]
         return min([*dues, self.since_s + RETURN_S] if self.index else dues, default=None)
 
@@ -84,18 +89,25 @@ class Link:
         """The session stands."""
         self.state, self.since_s, self.reason = "up", now_s, ""
 
-    def down(self, now_s: float, reason: str, wrong_protocol: bool = False) -> None:
+    def down(self, now_s: float, reason: str, *, wrong_protocol: bool = False, hung_up: bool = False) -> None:
         """The session ended or never stood."""
-        if self.state == "up" and now_s >= self.since_s + STABLE_S:
-            self._failures = 0
-        if self.state == "up":
-            self._protocols[self.index] = "5"
-        was, self.state, self.since_s, self.reason = self.state, "down", now_s, reason
+        was, index = self.state, self.index
+        if was == "up":
+            if now_s >= self.since_s + STABLE_S:
+                self._failures = 0
+            if index in self._guessed:
+                self._guessed.remove(index)
+                self._protocols[index] = "5"
+            self.since_s = now_s
+        self.state, self.reason = "down", reason
         if self._returning:
             self._returning, self.index, self._retry_s = False, 0, now_s
             return
-        if wrong_protocol:
-            self._protocols[self.index] = "3.1.1" if self.protocol == "5" else "5"
+        self._hang_ups[index] = self._hang_ups[index] + 1 if hung_up else 0
+        if wrong_protocol or self._hang_ups[index] >= HANG_UPS:
+            self._hang_ups[index] = 0
+            self._protocols[index] = "3.1.1" if self.protocol == "5" else "5"
+            (self._guessed.discard if wrong_protocol else self._guessed.add)(index)
         elif was == "connecting" and self.index + 1 < len(self._protocols):
             self.index += 1
             self._retry_s = now_s

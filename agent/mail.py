@@ -58,12 +58,17 @@ class SessionUp:
 
 @dataclass(frozen=True, slots=True)
 class SessionDown:
-    """A session ended, or never stood."""
+    """A session ended, or never stood.
+
+    wrong_protocol: the broker says that it does not speak this one. hung_up: it, or a relay, closed the connection
+    without a word, as a broker may do that does not know the protocol.
+    """
 
     session: str
     reason: str
     hint: str = ""
     wrong_protocol: bool = False
+    hung_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Session:
         self._answer = answer
         self._tokens: dict[int, int] = {}
         self._closing = False
-        self._stood = False
+        self._dialled = self._answered = self._stood = False
         self._reason: BoxError | None = None
         self._wrong_protocol = False
         self.progress_s = float("inf")
@@ -99,13 +99,12 @@ class Session:
         try:
             self._session(self._make_client())
         except Exception as error:  # noqa: BLE001  whatever ends this thread, the box hears of it
+            self._answered |= isinstance(error, TimeoutError)
             self._reason = self._reason or link_error(error)
         reason = self._reason or BoxError("the connection was lost", "it is tried again")
-        self._answer(
-            SessionDown(
-                self.name, f"{self._link.host}:{self._link.port}: {reason.found}", reason.hint, self._wrong_protocol
-            )
-        )
+        found = f"{self._link.host}:{self._link.port}: {reason.found}"
+        hung_up = self._dialled and not self._answered
+        self._answer(SessionDown(self.name, found, reason.hint, self._wrong_protocol, hung_up))
 
     def _session(self, client: paho.Client) -> None:
         self._client = client
@@ -119,6 +118,7 @@ class Session:
             )
         else:
             client.connect(self._link.host, self._link.port, self._keepalive_s)
+        self._dialled = True
         began_s = time.monotonic()
         while client.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:
             self.progress_s = time.monotonic()
@@ -175,6 +175,7 @@ class Session:
         return properties
 
     def _on_connect(self, client: paho.Client, _: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+        self._answered = True
         if code.is_failure:
             self._wrong_protocol = code.value == WRONG_PROTOCOL
             self._reason = BoxError(
@@ -208,9 +209,6 @@ class Session:
             self._reason = BoxError(
                 f"the broker ended the session: {code}", "check its log: is this box's id used twice?"
             )
-        elif self._reason is None and not self._stood and self._five:
-            # A broker that knows no MQTT 5 may hang up instead of answering.
-            self._wrong_protocol = True
 
     def _on_publish(self, _client: paho.Client, _: Any, mid: int, code: ReasonCode, *_more: Any) -> None:
         self._answer(Acked(self.name, mid, code.value if self._five else 0))

@@ -76,7 +76,7 @@ class Uplink:
         if message.session != self.session or self.link.state == "down":
             return False
         self._forget_session()
-        self.link.down(now_s, message.reason, message.wrong_protocol)
+        self.link.down(now_s, message.reason, wrong_protocol=message.wrong_protocol, hung_up=message.hung_up)
         return True
 
     def acked(self, message: Acked) -> list[Range]:
@@ -92,7 +92,7 @@ class Uplink:
 
     def fetched(self, message: Fetched) -> None:
         """The journal's answer."""
-        self.outbox.fetched(message.cls, message.after, message.events, message.more)
+        self.outbox.fetched(message.cls, message.events, message.more)
 
     def recorded(self, event: Event, now_s: float) -> None:
         """A new event is on the disk; an alarm does not wait for the backoff."""
