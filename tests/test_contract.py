@@ -1,0 +1,365 @@
+"""The contract cannot drift: documents against models, models against what a box really says."""
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import rfc8785
+from bench_box import YAML, Bench
+from real_box import Peer, RealBox, until
+from referencing import Registry, Resource
+
+from agent import models, schemas
+from agent.commands import DONE_HERE
+from agent.kinds import CID, KINDS, class_of
+from agent.mail import Arrived, Publish, SessionDown, StorageFailed
+from simulators.broker import Broker
+from simulators.central.server import OPERATOR
+from simulators.central.wire import command, verify
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FILES = {path.relative_to(DOCS).as_posix(): json.loads(path.read_text()) for path in DOCS.rglob("*.json")}
+ASYNCAPI: dict[str, Any] = FILES["asyncapi.json"]
+NOT_SENT = {name for name, model in models.DATA.items() if model in (models.ReservedData, models.EvidenceData)}
+
+
+def closed(schema: Any) -> Any:
+    """The schema, with every field that it does not name forbidden: what we send, we have described."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if made.get("type") == "object" and "properties" in made:
+        made["additionalProperties"] = False
+    return made
+
+
+def registry(*, strict: bool) -> Registry[Any]:
+    resources = [
+        (f"file:///{path}", Resource.from_contents(closed(schema) if strict else schema))
+        for path, schema in FILES.items()
+        if path.startswith("schemas/")
+    ]
+    return Registry().with_resources(resources)
+
+
+STRICT = registry(strict=True)
+
+
+def faults(name: str, message: Any, within: Registry[Any] = STRICT) -> list[str]:
+    """What the schema says against a message, each fault in a line."""
+    validator = jsonschema.Draft202012Validator({"$ref": f"file:///schemas/{name}.json"}, registry=within)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(message)]
+
+
+def nodes(document: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(document, dict):
+        yield document
+    for below in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from nodes(below)
+
+
+# ---- the documents
+
+
+def test_the_generated_files_are_those_of_the_models() -> None:
+    wanted = schemas.documents()
+    found = {path: (ROOT / path).read_text(encoding="utf-8") for path in wanted}
+    assert [path for path in wanted if found[path] != wanted[path]] == [], "run `make docs`"
+    assert {f"docs/{path}" for path in FILES} == wanted.keys() - {"config/schema.json"}
+
+
+def test_every_type_of_event_has_its_data() -> None:
+    kinds = {kind.event for name, kind in KINDS.items() if name != "reset"}
+    assert kinds | CID.keys() <= models.DATA.keys()
+    for name in models.DATA:
+        assert class_of(name)
+        properties = FILES[f"schemas/data/{name}.json"]["properties"]
+        assert properties.get("cid", {}).get("const") == CID.get(name)
+
+
+def test_every_schema_is_one_and_each_of_its_fields_is_described() -> None:
+    for path, schema in FILES.items():
+        if path.startswith("schemas/"):
+            jsonschema.Draft202012Validator.check_schema(schema)
+            bare = [
+                f"{path}: {name}"
+                for node in nodes(schema)
+                if node.get("type") == "object"
+                for name, field in node.get("properties", {}).items()
+                if "description" not in field
+            ]
+            assert bare == []
+
+
+def test_every_reference_between_the_documents_resolves() -> None:
+    for path, document in FILES.items():
+        for reference in [node["$ref"] for node in nodes(document) if "$ref" in node]:
+            file, _, pointer = reference.partition("#")
+            target = FILES[(Path(path).parent / file).as_posix()] if file else document
+            for part in pointer.split("/")[1:]:
+                target = target[part]
+
+
+def test_the_asyncapi_document_is_well_formed() -> None:
+    """As AsyncAPI 3.0.0 demands: fixed fields, parameters of the addresses, messages of an operation's own channel."""
+    assert ASYNCAPI["asyncapi"] == "3.0.0"
+    assert ASYNCAPI["info"].keys() >= {"title", "version"}
+    assert ASYNCAPI.keys() <= {"asyncapi", "info", "defaultContentType", "channels", "operations", "components"}
+    for channel in ASYNCAPI["channels"].values():
+        assert set(re.findall(r"{(\w+)}", channel["address"])) == channel["parameters"].keys()
+    for name, operation in ASYNCAPI["operations"].items():
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", name)
+        assert operation["action"] in ("send", "receive")
+        channel = operation["channel"]["$ref"]
+        assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"])
+
+
+def test_nothing_but_the_state_is_retained_and_each_message_is_sent_by_one_side() -> None:
+    for name in ASYNCAPI["channels"]:
+        ways = {
+            key: operation
+            for key, operation in ASYNCAPI["operations"].items()
+            if operation["channel"]["$ref"] == f"#/channels/{name}"
+        }
+        assert sorted(operation["action"] for operation in ways.values()) == ["receive", "send"]
+        for operation in ways.values():
+            assert operation["bindings"]["mqtt"]["qos"] == 1
+            assert operation["bindings"]["mqtt"]["retain"] == (name == "state")
+
+
+CONTRACT = (DOCS / "contract.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"<!-- schema: (\w+) -->\s*```json\n(.*?)```", re.DOTALL)
+EXAMPLES = {name: json.loads(text) for name, text in BLOCK.findall(CONTRACT)}
+
+
+def test_the_examples_of_the_contract_are_valid() -> None:
+    assert EXAMPLES.keys() == {"event", "state", "receipt", "command"}
+    for name, example in EXAMPLES.items():
+        assert faults(name, example) == []
+
+
+def test_the_contract_names_every_type_and_marks_those_that_are_not_yet_sent() -> None:
+    rows = [line for line in CONTRACT.splitlines() if re.match(r"\| `(alarm|trouble|scan|status|audit)\.", line)]
+    told: dict[str, bool] = {}
+    for row in rows:
+        names = re.findall(r"`([a-z.]+)`", row.split("|")[1])
+        cls = names[0].partition(".")[0]
+        told |= {cls + "." + name.rpartition(".")[2]: "**not yet**" in row for name in names}
+    assert told.keys() == models.DATA.keys()
+    assert {name for name, not_yet in told.items() if not_yet} == NOT_SENT
+
+
+def test_the_contract_marks_the_verbs_that_are_not_yet_done() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `\{.*$", CONTRACT, re.MULTILINE)
+    assert set(rows) == models.WISHES.keys()
+    not_yet = set(re.findall(r"^\| `(\w+)` \| `\{.*\*\*not yet\*\*.*$", CONTRACT, re.MULTILINE))
+    assert not_yet == models.WISHES.keys() - set(DONE_HERE)
+
+
+def test_the_example_event_is_truly_signed_by_the_key_in_the_example_state() -> None:
+    event, state = EXAMPLES["event"], EXAMPLES["state"]
+    unsigned = {name: value for name, value in event.items() if name != "sig"}
+    assert verify(state["key"], event["sig"], rfc8785.dumps(unsigned))
+    assert not verify(state["key"], event["sig"], rfc8785.dumps(unsigned | {"boxseq": 3}))
+
+
+# ---- the schemas say no
+
+
+GOOD = json.loads(
+    """{"specversion":"1.0","id":"01941f29-7c00-7aaa-8000-3f1f2d1c0b0a","source":"/callbox/jiangyang/kiosk-017",
+    "type":"callbox.alarm.panic","subject":"alarm-1","time":"2026-11-22T01:33:20.123456Z",
+    "datacontenttype":"application/json","journal":"9b1deb4d","boxseq":1042,"boot":"5f0c2a9e","timequality":"synced",
+    "data":{"transition":"raised","cid":120,"count":1,"input":"alarm-1","monotonic_s":81.5,
+    "case":"01941f29-7c00-7aaa-8000-3f1f2d1c0b0a"}}"""
+) | {"prevhash": "A" * 43, "sig": "A" * 86}
+
+
+def test_an_event_of_an_unknown_type_and_an_unknown_field_are_no_fault_to_a_consumer() -> None:
+    assert faults("event", GOOD) == []
+    assert faults("event", GOOD | {"type": "callbox.alarm.flood", "data": {"litres": 3}}, registry(strict=False)) == []
+    assert faults("event", GOOD | {"data": GOOD["data"] | {"humidity": 3}}, registry(strict=False)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "1042"},
+        {"boxseq": 0},
+        {"time": "2026-11-22 01:33:20"},
+        {"sig": "short"},
+        {"data": GOOD["data"] | {"cid": 121}},
+        {"data": GOOD["data"] | {"transition": "pressed"}},
+        {"data": {"transition": "raised"}},
+    ],
+)
+def test_an_event_that_breaks_the_contract_is_refused(change: Mapping[str, Any]) -> None:
+    assert faults("event", GOOD | change, registry(strict=False))
+
+
+# ---- what a box says in virtual time
+
+
+def everything() -> Bench:
+    """A box that has recorded every type of event that this version sends."""
+    kinds = ("duress", "medical", "fire", "tamper", "battery")
+    more = "".join(
+        f"  - {{id: {kind}-1, driver: gpio0, pin: {40 + n}, kind: {kind}}}\n" for n, kind in enumerate(kinds)
+    )
+    bench = Bench(YAML.replace("outputs:\n", more + "outputs:\n"), start=False)
+    bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
+    bench.act()
+    bench.edge("alarm-1", True, initial=True)  # stuck, and at boot
+    bench.edge("alarm-1", False)
+    for zone in bench.config.inputs:
+        if zone.id != "desk":
+            bench.health(zone.id, "good")
+            bench.press(zone.id)
+    bench.wait(60)
+    for _ in range(20):
+        bench.press("door", 0.05)  # chatter
+    bench.wait(15)
+    bench.scan("4006381333931" * 700)
+    bench.health("alarm-1", "open", "cable cut")
+    bench.health("alarm-1", "good")
+    bench.wall_us += 3_600_000_000  # the clock is set
+    bench.wait(1)
+    bench.connect()
+    bench.press("alarm-1")
+    case = bench.of("alarm.panic")[-1]["case"]
+    bench.command("acknowledge", {"alarm": case, "note": "on the way"})
+    bench.command("close", {"alarm": case, "note": ""})
+    bench.command("resend", {"journal": bench.journal.name, "ranges": [[1, 2]]})
+    bench.command("test", {"what": "loop"})
+    bench.command("output", {"output": "lamp", "state": "on", "for_s": 3})
+    for _ in range(20):
+        bench.arrive("command", b"{}")  # merged refusals
+    bench.wait(15)
+    bench.receipt(refused={str(len(bench.events)): "too odd"})
+    bench.box.stop(bench.stamp, reload=False)
+    bench.act()
+    return bench
+
+
+def test_every_event_that_a_box_records_is_as_described() -> None:
+    bench = everything()
+    for event in bench.events:
+        assert faults("event", event) == []
+    assert {event["type"].removeprefix("callbox.") for event in bench.events} == models.DATA.keys() - NOT_SENT
+
+
+def test_a_box_whose_disk_failed_still_says_what_is_described() -> None:
+    bench = Bench()
+    bench.press("alarm-1")
+    bench.say(StorageFailed(bench.journal.name, "disk I/O error"))
+    bench.connect()
+    for event in bench.events:
+        assert faults("event", event) == []
+    assert bench.of("status.started")[0]["last_end"] == "storage"
+    assert faults("state", bench.state) == []
+
+
+def test_states_and_the_last_word_are_as_described() -> None:
+    bench = everything()
+    bench.disconnect()
+    bench.wait(60)
+    bench.connect()
+    bench.box.say_goodbye(bench.stamp)
+    bench.act()
+    states = [
+        json.loads(action.payload) for action in bench.did if isinstance(action, Publish) and action.topic == "state"
+    ]
+    assert [state["online"] for state in states[-2:]] == [True, False]
+    for state in states:
+        assert faults("state", state) == []
+
+
+def test_a_batch_is_an_array_of_events_as_they_would_be_alone() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.receipt(batch=50)
+    bench.ack()
+    bench.disconnect()
+    for number in range(10):
+        bench.scan(f"ticket {number}")
+    bench.wait(60)
+    bench.connect()
+    bench.receipt(batch=50)
+    bench.ack()
+    bench.wait(20)
+    batches = [action for action in bench.did if isinstance(action, Publish) and action.topic.startswith("batch/")]
+    assert batches
+    for batch in batches:
+        assert faults("batch", json.loads(batch.payload)) == []
+
+
+def test_what_a_box_understands_is_what_the_schemas_allow() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.press("alarm-1")
+    order = bench.order("acknowledge", {"alarm": bench.of("alarm.panic")[0]["case"], "note": ""})
+    assert faults("command", order | {"sig": "A" * 86}) == []
+    bench.say(Arrived(bench.connects[-1].session, "command", json.dumps(order).encode(), False))
+    assert bench.of("audit.command")[-1]["result"] == "refused"  # that signature was none
+    for name in models.WISHES:
+        assert faults("command", {**order, "type": f"callbox.command.{name}", "data": {}, "sig": "A" * 86})
+    bench.say(SessionDown(bench.connects[-1].session, "over"))
+
+
+# ---- what a real box and a real central say over a real broker
+
+
+def channel_of(topic: str) -> str:
+    for name, channel in ASYNCAPI["channels"].items():
+        address = re.sub(r"{class}", "(alarm|trouble|scan|status|audit)", channel["address"])
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", address), topic):
+            return str(name)
+    raise AssertionError(f"{topic} is no topic of the contract")
+
+
+@pytest.mark.real
+def test_what_really_passes_over_a_real_broker_is_as_described(tmp_path: Path) -> None:
+    if shutil.which("mosquitto") is None:
+        pytest.fail("mosquitto is wanted: `make test` installs it")
+    broker = Broker(directory=tmp_path / "broker")
+    broker.start()
+    with RealBox(tmp_path, broker=broker) as box, Peer(broker.port) as peer:
+        box.start_central()
+        box.power_on()
+        box.armed()
+        box.press_until_lit()
+        case = box.at_central("alarm.panic", transition="raised")
+        box.scan("4006381333931")
+        box.at_central("scan.code")
+        for verb in ("acknowledge", "close", "test"):
+            data = {"what": "loop"} if verb == "test" else {"alarm": case["id"], "note": "on the way"}
+            peer.say("command", command(verb, "test/box-1", data, OPERATOR, 60, box.keys["operator"])[1])
+        box.at_central("alarm.panic", transition="restored")
+        box.at_central("status.test")
+        box.wan.cut()
+        box.press()
+        until(lambda: not peer.state()["online"], "the last will")
+        box.wan.restore()
+        box.owes_nothing()
+        box.signal(signal.SIGTERM)
+        until(lambda: box.code == 0, "a clean end")
+        box.at_central("status.stopping")
+        heard = list(peer.heard)
+    seen = set()
+    for topic, payload, _ in heard:
+        name = channel_of(f"callbox/1/test/box-1/{topic}")
+        seen.add(name)
+        message = json.loads(payload)
+        assert faults(name, message) == []
+        if name == "event":
+            assert class_of(message["type"].removeprefix("callbox.")) == topic.rpartition("/")[2]
+    assert seen >= {"event", "state", "receipt", "command"}
