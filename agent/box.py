@@ -58,7 +58,7 @@ class Box:
         source = f"/callbox/{config.box.site}/{config.box.id}"
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
-        self._zones = Zones(config.inputs, self._alarms, self._recorder)
+        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._recorder)
         self._uplink = Uplink(
             self._new_outbox(opened),
             links=len(config.links),
@@ -104,7 +104,7 @@ class Box:
         self._zones.stop()
         self._central.tick(float("inf"))
         if reload:
-            self._out.append(Write(settings={"last_end": "reload"}))
+            self._recorder.keep({"last_end": "reload"})
             return
         self._recorder.record("status.stopping", "box", {}, settings={"last_end": "clean"})
         for output in [name for name, lit in self._lit.items() if lit]:

@@ -130,11 +130,12 @@ class Chatter:
     Nothing is dropped: each change is told, or counted in the next sum. It ends with a sum after which 10 s were quiet.
     """
 
-    def __init__(self, changes: int = CHATTER_CHANGES, window_s: float = CHATTER_S) -> None:
+    def __init__(self, changes: int = CHATTER_CHANGES, window_s: float = CHATTER_S, *, merged: int = 0) -> None:
+        """merged: changes of an earlier run that no sum has told; a sum tells them at once."""
         self._changes, self._window_s = changes, window_s
         self._told: deque[float] = deque()
-        self._merged = 0
-        self._sum_s: float | None = None
+        self.merged = merged
+        self._sum_s: float | None = float("-inf") if merged else None
 
     def admit(self, now_s: float) -> bool:
         """True when this change is to be told by itself; False when it went into the next sum."""
@@ -145,14 +146,14 @@ class Chatter:
             return True
         if self._sum_s is None:
             self._sum_s = now_s + self._window_s
-        self._merged += 1
+        self.merged += 1
         return False
 
     def sum(self, now_s: float) -> int:
         """The changes merged since the last sum, when one is due; otherwise 0."""
         if self._sum_s is None or now_s < self._sum_s:
             return 0
-        merged, self._merged = self._merged, 0
+        merged, self.merged = self.merged, 0
         self._sum_s = self._sum_s + self._window_s if merged else None
         return merged
 

@@ -115,7 +115,7 @@ class Write:
     @property
     def urgent(self) -> bool:
         """Somebody waits for it. Delivered marks alone wait for the next event: losing them costs a repeat."""
-        return bool(self.events or self.owe or self.parked)
+        return bool(self.events or self.owe or self.parked or self.settings)
 
 
 @dataclass(frozen=True, slots=True)

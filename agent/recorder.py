@@ -129,6 +129,10 @@ class Recorder:
                 waiting.then(self.now.mono_s)
         return events
 
+    def keep(self, settings: Mapping[str, str]) -> None:
+        """Remembers something on the disk that is no event; with the events of the same step, if there are any."""
+        self._out.append(Write(settings=settings))
+
     def started(self, last_end: LastEnd, new_journal: str, settings: Mapping[str, str]) -> None:
         """The first event of a run, or of a journal that had to be started anew."""
         data: StartedData = {"agent": __version__, "last_end": last_end}

@@ -4,7 +4,7 @@ Edge -> debounce -> chatter -> alarm case | trouble of mains or battery | reset
 Code -> scan                      Health -> trouble of the input
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from agent.alarms import Alarms
@@ -26,11 +26,12 @@ CODE_CHARS_MAX: Final = 8_000
 class Zone:
     """One input: as in the config, and as it is now. Value and quality are two things."""
 
-    def __init__(self, entry: "Input") -> None:
+    def __init__(self, entry: "Input", merged: int) -> None:
+        """merged: changes that an earlier run counted and did not tell."""
         self.id, self.kind = entry.id, entry.kind
         self.quality: Quality = "offline"
         self.contact = Contact(entry.debounce_ms / 1000)
-        self.chatter = Chatter()
+        self.chatter = Chatter(merged=merged)
 
     @property
     def state(self) -> InputState:
@@ -40,8 +41,11 @@ class Zone:
 class Zones:
     """All inputs of the box."""
 
-    def __init__(self, entries: Sequence["Input"], alarms: Alarms, recorder: Recorder) -> None:
-        self._zones = {entry.id: Zone(entry) for entry in entries}
+    def __init__(
+        self, entries: Sequence["Input"], settings: Mapping[str, str], alarms: Alarms, recorder: Recorder
+    ) -> None:
+        """settings: the journal's."""
+        self._zones = {entry.id: Zone(entry, int(settings.get(_merged(entry.id), 0))) for entry in entries}
         self._alarms, self._recorder = alarms, recorder
 
     def state(self) -> dict[str, InputState]:
@@ -86,6 +90,7 @@ class Zones:
         if changes := zone.chatter.sum(now_s):
             pressed = zone.contact.active or not KINDS[zone.kind].contact
             self._change(zone, pressed, changes, self._recorder.now, merged=True)
+            self._recorder.keep({_merged(zone.id): "0"})
 
     def _quality(self, zone: Zone, quality: Quality, reason: str) -> None:
         """Every input is offline until it is heard of; that is a trouble only when its driver says so."""
@@ -116,6 +121,9 @@ class Zones:
         elif zone.chatter.admit(self._recorder.now.mono_s):
             at_boot = isinstance(fact, Pressed) and fact.at_boot
             self._change(zone, pressed, 1, at, at_boot=at_boot)
+        else:
+            # What the next sum will tell is on the disk too: a power cut before it loses no press.
+            self._recorder.keep({_merged(zone.id): str(zone.chatter.merged)})
 
     def _change(
         self, zone: Zone, pressed: bool, changes: int, at: Stamp, *, at_boot: bool = False, merged: bool = False
@@ -151,3 +159,8 @@ class Zones:
         """The moment of a reading, by both clocks."""
         now = self._recorder.now
         return Stamp(seen_s, now.wall_us - round((now.mono_s - seen_s) * 1e6), now.synced)
+
+
+def _merged(input_id: str) -> str:
+    """The journal's setting that counts the changes of an input that no event has told yet."""
+    return f"merged {input_id}"

@@ -180,6 +180,18 @@ def test_merged_presses_count_in_the_case_and_none_is_dropped() -> None:
     assert presses[-1]["merged"]
 
 
+def test_merged_presses_survive_a_power_cut_before_their_sum() -> None:
+    bench = Bench()
+    for _ in range(13):
+        bench.press("alarm-1")
+    assert len(bench.of("alarm.panic")) == 10
+    bench.restart()
+    told = bench.of("alarm.panic")
+    assert told[-1].items() >= {"merged": True, "changes": 3, "count": 13}.items()
+    bench.restart()
+    assert len(bench.of("alarm.panic")) == 11, "a sum is told once"
+
+
 def test_merged_presses_are_told_before_the_box_stops() -> None:
     bench = Bench()
     for _ in range(12):
