@@ -33,6 +33,10 @@ TOPIC_BYTES: Final = 256
 """What a PUBLISH adds to its payload at the most: header, topic, properties."""
 TOO_LARGE: Final = 0x95
 """MQTT 5 reason code: Packet too large."""
+BREAKS_MAX: Final = 3
+"""Sessions in a row that the other side ends with the same message first unanswered: it hangs up because of it."""
+INNOCENT_BYTES: Final = 1_024
+"""No message up to this size is ever suspected of that: every alarm is smaller, and a bad link ends sessions too."""
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class Outbox:
         self._up = False
         self._window, self._batch = WINDOW, 1
         self._bytes_max: int | None = None
+        self._taken_bytes = 0
+        self._breaks: dict[int, int] = {}
         self.unfit: list[Event] = []
         """Taken out because this broker can never carry them; to be parked by who reads it."""
 
@@ -151,6 +157,27 @@ class Outbox:
                 heapq.heappush(lane.ready, sent.event)
             lane.sent.clear()
 
+    def taken(self, size: int) -> None:
+        """This broker has acknowledged a message of so many bytes."""
+        self._taken_bytes = max(self._taken_bytes, size)
+
+    def suspect(self) -> None:
+        """The other side has ended the session. Was the first unanswered message too large for it?
+
+        A broker may hang up instead of saying so (mosquitto's `message_size_limit`), and would again, for ever. The
+        message is suspected when it is larger than all that this broker took; its events then go alone, and the one
+        that breaks BREAKS_MAX sessions in a row is taken out.
+        """
+        parcel = next(iter(self._flight.values()), None)
+        if parcel is None or not self._taken_bytes or len(parcel.payload) <= max(self._taken_bytes, INNOCENT_BYTES):
+            return
+        alone = len(parcel.events) == 1
+        self._breaks = {event.seq: self._breaks.get(event.seq, 0) + alone for event in parcel.events}
+        first = parcel.events[0]
+        if self._breaks[first.seq] >= BREAKS_MAX:
+            self._forget(first.seq, first.seq)
+            self.unfit.append(first)
+
     def take(self, token: int, now_s: float, *, reserved: int = 0) -> Parcel | None:
         """The next message, if one may go now: alarms first, then by class, within a class by boxseq.
 
@@ -181,9 +208,13 @@ class Outbox:
 
     def _pick(self, lane: _Lane, count: int) -> tuple[Event, ...]:
         picked = [heapq.heappop(lane.ready)]
+        if picked[0].seq in self._breaks:
+            return tuple(picked)
         size_max = min(BATCH_BYTES_MAX, (self._bytes_max or BATCH_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES)
         size = len(picked[0].body) + 2
         while lane.ready and len(picked) < count and (size := size + len(lane.ready[0].body) + 1) <= size_max:
+            if lane.ready[0].seq in self._breaks:
+                break
             picked.append(heapq.heappop(lane.ready))
         return tuple(picked)
 
@@ -196,6 +227,8 @@ class Outbox:
         parcel = self._flight.pop(token, None)
         if parcel is None:
             return []
+        for event in parcel.events:
+            self._breaks.pop(event.seq, None)
         if code == TOO_LARGE:
             for event in parcel.events:
                 self._forget(event.seq, event.seq)
@@ -261,6 +294,10 @@ class Outbox:
     @property
     def in_flight(self) -> int:
         return len(self._flight)
+
+    def carries(self, token: int) -> bool:
+        """Is this message in flight one with events?"""
+        return token in self._flight
 
     def _stale(self, due_s: float, seq: int, cls: EventClass) -> bool:
         sent = self._lanes[cls].sent.get(seq)

@@ -40,10 +40,11 @@ class Uplink:
         self.session = ""
         self.protocol = ""
         self.refusal = 0
-        """The last reason code with which the broker refused an event; 0: it takes them."""
+        """The last reason code with which a broker refused an event; 0 since one was taken. It outlives sessions: a
+        broker may hang up on who it refuses (mosquitto 2.0.11 does)."""
         self._state, self._heartbeat_s, self._rng, self._out = state, heartbeat_s, rng, out
         self._limits: dict[str, int | None] = {}
-        self._flight_s: dict[int, float] = {}
+        self._flight: dict[int, tuple[float, int]] = {}  # since when, and how many bytes
         self._token = 0
         self._up_seq = 0
         self._beat_s = 0.0
@@ -65,7 +66,7 @@ class Uplink:
         if message.session != self.session or self.link.state != "connecting":
             return False
         self.link.up(now_s)
-        self.protocol, self._up_seq, self.refusal = message.protocol, seq, 0
+        self.protocol, self._up_seq = message.protocol, seq
         self._limits = {"receive_max": message.receive_max, "packet_bytes_max": message.packet_bytes_max}
         self.outbox.session_up(**self._limits)
         self._publish_state(now_s)
@@ -75,15 +76,19 @@ class Uplink:
         """The session ended; False when it is an old one."""
         if message.session != self.session or self.link.state == "down":
             return False
+        self.outbox.suspect()
         self._forget_session()
         self.link.down(now_s, message.reason, wrong_protocol=message.wrong_protocol, hung_up=message.hung_up)
         return True
 
     def acked(self, message: Acked) -> list[Range]:
         """A PUBACK: the ranges that it delivers, where the config says that a PUBACK does."""
-        if message.session != self.session or self._flight_s.pop(message.token, None) is None:
+        if message.session != self.session or (flight := self._flight.pop(message.token, None)) is None:
             return []
-        self.refusal = message.code if message.code >= REFUSED else 0
+        if message.code < REFUSED:
+            self.outbox.taken(flight[1])
+        if self.outbox.carries(message.token):  # the state may pass where events do not
+            self.refusal = message.code if message.code >= REFUSED else 0
         return self.outbox.acked(message.token, message.code)
 
     def receipt(self, receipt: Receipt) -> list[Range] | str:
@@ -123,7 +128,7 @@ class Uplink:
     def pump(self, now_s: float) -> None:
         """Sends what may go now, and asks the journal for more."""
         while self.link.state == "up":
-            reserved = len(self._flight_s) - self.outbox.in_flight
+            reserved = len(self._flight) - self.outbox.in_flight
             parcel = self.outbox.take(self._token + 1, now_s, reserved=reserved)
             if parcel is None:
                 break
@@ -146,10 +151,10 @@ class Uplink:
         return self._token
 
     def _oldest_ack_s(self) -> float | None:
-        return next(iter(self._flight_s.values()), None)
+        return next((since_s for since_s, _ in self._flight.values()), None)
 
     def _forget_session(self) -> None:
-        self._flight_s.clear()
+        self._flight.clear()
         self.session = ""
         self.outbox.session_down()
 
@@ -163,7 +168,7 @@ class Uplink:
         self, topic: str, payload: bytes, now_s: float, *, retain: bool = False, replayed: bool = False
     ) -> None:
         self._token += 1
-        self._flight_s[self._token] = now_s
+        self._flight[self._token] = now_s, len(payload)
         self._out.append(Publish(self.session, self._token, topic, payload, retain, replayed))
 
 
