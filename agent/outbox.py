@@ -11,7 +11,8 @@ after a restart, or a session's end, all that has no receipt is simply owed agai
 
 import heapq
 import random
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +30,8 @@ READY_MAX: Final = 200
 """Events of one class held ready; further ones wait in the journal."""
 BATCH_BYTES_MAX: Final = 32_768
 RESEND_S_MAX: Final = 300.0
+TRIES_MAX: Final = 16
+"""Doublings of the timeout; the pause has its limit long before."""
 TOPIC_BYTES: Final = 256
 """What a PUBLISH adds to its payload at the most: header, topic, properties."""
 TOO_LARGE: Final = 0x95
@@ -51,13 +54,17 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Lane:
-    """One class. tail: the last boxseq loaded; on_disk: the journal may owe more after it; asked: a fetch is out."""
+    """One class. tail: the last boxseq loaded; on_disk: the journal may owe more after it.
+
+    asked: a fetch is out; stale: it was read before the journal owed events again, and its answer says nothing.
+    """
 
     ready: list[Event] = field(default_factory=list)
     sent: dict[int, _Sent] = field(default_factory=dict)
     tail: int = 0
     on_disk: bool = False
     asked: bool = False
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +122,18 @@ class Outbox:
         else:
             lane.on_disk = True
 
-    def fetched(self, cls: EventClass, after: int, events: Iterable[Event], more: bool) -> None:
+    def fetched(self, cls: EventClass, events: Iterable[Event], more: bool) -> None:
         """The answer to a `Fetch`. The journal answers in order: what it records later is told later."""
         lane = self._lanes[cls]
-        if after != lane.tail:
-            return  # asked before `owe_again`
-        lane.asked, lane.on_disk = False, more
+        lane.asked = False
+        if lane.stale:
+            lane.stale = False
+            return
+        lane.on_disk = more
+        here = {event.seq for event in lane.ready}.union(lane.sent)
         for event in events:
             lane.tail = event.seq
-            if event.seq > self._through and event.seq not in lane.sent:
+            if event.seq > self._through and event.seq not in here:
                 heapq.heappush(lane.ready, event)
 
     def wants(self) -> list[Fetch]:
@@ -175,7 +185,7 @@ class Outbox:
         self._breaks = {event.seq: self._breaks.get(event.seq, 0) + alone for event in parcel.events}
         first = parcel.events[0]
         if self._breaks[first.seq] >= BREAKS_MAX:
-            self._forget(first.seq, first.seq)
+            self._forget([(first.seq, first.seq)])
             self.unfit.append(first)
 
     def take(self, token: int, now_s: float, *, reserved: int = 0) -> Parcel | None:
@@ -198,7 +208,7 @@ class Outbox:
             parcel = Parcel(cls, self._pick(lane, 1 if alarm else min(self._batch, room)))
             self._flight[token] = parcel
             for event in parcel.events:
-                tries = self._tries.get(event.seq, 0)
+                tries = min(self._tries.get(event.seq, 0), TRIES_MAX)
                 wait_s = min(self._timeout_s * 2**tries, RESEND_S_MAX)
                 due_s = now_s + (self._rng.uniform(wait_s / 2, wait_s) if tries else wait_s)
                 lane.sent[event.seq] = _Sent(event, due_s, tries, token)
@@ -230,8 +240,7 @@ class Outbox:
         for event in parcel.events:
             self._breaks.pop(event.seq, None)
         if code == TOO_LARGE:
-            for event in parcel.events:
-                self._forget(event.seq, event.seq)
+            self._forget((event.seq, event.seq) for event in parcel.events)
             if len(parcel.events) == 1:
                 self.unfit.extend(parcel.events)
             else:
@@ -240,8 +249,7 @@ class Outbox:
                     heapq.heappush(self._lanes[parcel.cls].ready, event)
         elif self._puback_delivers and code < 0x80 and code != 0x10:
             ranges = [(event.seq, event.seq) for event in parcel.events]
-            for first, last in ranges:
-                self._forget(first, last)
+            self._forget(ranges)
             return ranges
         return []
 
@@ -258,8 +266,7 @@ class Outbox:
         if ranges and ranges[0][0] == 1 and ranges[0][1] <= self._through:
             ranges.pop(0)  # nothing new up to there
         self._through = max(self._through, through)
-        for first, last in ranges:
-            self._forget(first, last)
+        self._forget(ranges)
         return ranges
 
     def refused(self, seqs: Iterable[int]) -> list[Event]:
@@ -267,8 +274,7 @@ class Outbox:
         here = {event.seq: event for lane in self._lanes.values() for event in lane.ready}
         here |= {seq: sent.event for lane in self._lanes.values() for seq, sent in lane.sent.items()}
         found = [here[seq] for seq in sorted(set(seqs).intersection(here))]
-        for event in found:
-            self._forget(event.seq, event.seq)
+        self._forget((event.seq, event.seq) for event in found)
         return found
 
     def owe_again(self, ranges: Iterable[Range]) -> list[Range]:
@@ -280,7 +286,7 @@ class Outbox:
             self._through = min(self._through, lowest - 1)
             for lane in self._lanes.values():
                 lane.ready.clear()
-                lane.tail, lane.on_disk, lane.asked = lowest - 1, True, False
+                lane.tail, lane.on_disk, lane.stale = lowest - 1, True, lane.asked
         return cut
 
     # ---- time
@@ -318,12 +324,31 @@ class Outbox:
                 self._tries[seq] = sent.tries + 1
                 heapq.heappush(lane.ready, sent.event)
 
-    def _forget(self, first: int, last: int) -> None:
-        for seq in [seq for seq in self._tries if first <= seq <= last]:
+    def _forget(self, ranges: Iterable[Range]) -> None:
+        gone = _within(ranges)
+        for seq in [seq for seq in self._tries if gone(seq)]:
             del self._tries[seq]
         for lane in self._lanes.values():
-            for seq in [seq for seq in lane.sent if first <= seq <= last]:
+            for seq in [seq for seq in lane.sent if gone(seq)]:
                 del lane.sent[seq]
-            if any(first <= event.seq <= last for event in lane.ready):
-                lane.ready = [event for event in lane.ready if not first <= event.seq <= last]
+            if any(gone(event.seq) for event in lane.ready):
+                lane.ready = [event for event in lane.ready if not gone(event.seq)]
                 heapq.heapify(lane.ready)
+
+
+def _within(ranges: Iterable[Range]) -> Callable[[int], bool]:
+    """Whether a boxseq is in any of the ranges. Sorted first: a receipt may name thousands, and alarms wait for it."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for first, last in sorted(ranges):
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(lasts[-1], last)
+        else:
+            firsts.append(first)
+            lasts.append(last)
+
+    def within(seq: int) -> bool:
+        at = bisect_right(firsts, seq)
+        return at > 0 and seq <= lasts[at - 1]
+
+    return within
