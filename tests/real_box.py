@@ -333,6 +333,13 @@ class Peer:
         with self._acked:
             assert self._acked.wait_for(lambda: mid in self._done, DEADLINE_S)
 
+    def events(self) -> dict[str, dict[str, Any]]:
+        """The events heard so far, alone or in batches, by id."""
+        heard = [(topic.partition("/")[0], payload) for topic, payload, _ in list(self.heard)]
+        found = [json.loads(payload) for topic, payload in heard if topic == "event"]
+        found += [event for topic, payload in heard if topic == "batch" for event in json.loads(payload)]
+        return {event["id"]: event for event in found}
+
     def state(self) -> dict[str, Any]:
         """The last state; {} before one."""
         states = [payload for topic, payload, _ in list(self.heard) if topic == "state"]
