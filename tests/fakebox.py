@@ -28,6 +28,8 @@ class FakeBox:
     journal: str = "9b1deb4d"
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     seq: int = 0
+    timequality: str = "synced"
+    slow_s: float = 0.0  # how far its clock is behind
     prevhash: str = b64(bytes(32))
 
     @property
@@ -46,12 +48,12 @@ class FakeBox:
             "id": str(uuid.uuid4()),
             "source": f"/callbox/{self.name}",
             "type": f"callbox.{kind}",
-            "time": stamp(ago_s),
+            "time": stamp(ago_s + self.slow_s),
             "datacontenttype": "application/json",
             "journal": self.journal,
             "boxseq": self.seq,
             "boot": "5f0c2a9e",
-            "timequality": "synced",
+            "timequality": self.timequality,
             "prevhash": self.prevhash,
             "data": {"monotonic_s": 1.0, **data},
         }
@@ -80,7 +82,7 @@ class FakeBox:
                 "inputs": {"alarm-1": {"value": "idle", "quality": "good"}},
                 "trouble": [],
                 "key": self.public_key,
-                "time": stamp(),
+                "time": stamp(self.slow_s),
                 **more,
             }
         )

@@ -280,6 +280,17 @@ def test_every_session_of_the_box_begins_with_a_receipt(bench: Bench, box: FakeB
     assert [receipt["through"] for receipt in bench.receipts(bool)] == [2]
 
 
+def test_without_a_link_receipts_wait_for_it(bench: Bench, box: FakeBox) -> None:
+    bench.send(box, "state", box.state())
+    bench.receipts(bool)
+    bench.hub.post(Link(up=False))
+    bench.broker.published.clear()
+    bench.send(box, "event/alarm", box.press())
+    assert bench.broker.published == []
+    bench.hub.post(Link(up=True))
+    assert bench.receipts(through(1))
+
+
 def test_journals_are_counted_apart(bench: Bench) -> None:
     old, new = FakeBox(journal="aaaa"), FakeBox(journal="bbbb")
     new.key = old.key
@@ -569,6 +580,23 @@ def test_history_after_an_outage_is_marked_and_a_late_alarm_says_how_late(bench:
     assert (bench.case(id_of(live))["replayed"], bench.case(id_of(live))["late_s"]) == (False, None)
 
 
+def test_a_clock_that_was_never_set_is_corrected_by_what_it_says_now(bench: Bench) -> None:
+    box = FakeBox(timequality="unsynced", slow_s=86_400.0)
+    late, prompt = box.press(ago_s=80.0), box.press()
+    bench.send(box, "state", box.state())
+    bench.send(box, "event/alarm", late, prompt)
+    assert 79 < bench.case(id_of(late))["late_s"] < 100
+    assert bench.case(id_of(prompt))["late_s"] is None
+
+
+def test_what_has_come_is_not_shown_as_pending(bench: Bench, box: FakeBox) -> None:
+    press = box.press()
+    bench.send(box, "state", box.state(pending={"alarm": 1}))
+    assert bench.shown()["boxes"][0]["pending"] == {"alarm": 1}
+    bench.send(box, "event/alarm", press)
+    assert bench.shown()["boxes"][0]["pending"] == {}
+
+
 def test_a_test_alarm_rings_nobody(bench: Bench, box: FakeBox) -> None:
     bench.send(box, "state", box.state())
     press = box.press(test=True)
@@ -640,6 +668,28 @@ def test_a_command_that_cannot_be_sent_is_said_at_once(bench: Bench, box: FakeBo
         bench.hub.ask(lambda: bench.hub.send("test", box.name)).result(DEADLINE_S)
 
 
+def test_a_case_that_its_box_does_not_know_is_set_aside_until_it_is_pressed_again(bench: Bench, box: FakeBox) -> None:
+    press = box.press()
+    case = id_of(press)
+    bench.send(box, "state", box.state())
+    bench.send(box, "event/alarm", press)
+    bench.broker.published.clear()
+    bench.hub.ask(lambda: bench.hub.send("aside", box.name, case, "old disk")).result(DEADLINE_S)
+    shown = bench.case(case)
+    assert (shown["state"], shown["flags"], shown["done"]["closed"]["note"]) == ("closed", ["aside"], "old disk")
+    assert bench.broker.published == []  # it is the desk's own business
+    bench.send(box, "event/alarm", box.press(case=case, count=2))
+    assert bench.case(case)["state"] == "open"
+
+
+def test_who_asked_and_went_away_stops_nothing(bench: Bench, box: FakeBox) -> None:
+    futures = [bench.hub.ask(bench.hub.snapshot) for _ in range(100)]
+    for future in futures:
+        future.cancel()
+    bench.send(box, "state", box.state())
+    assert bench.shown()["boxes"]
+
+
 def test_a_command_without_an_answer_is_shown_so() -> None:
     from simulators.central.desk import ANSWER_S, Desk
     from simulators.central.store import Command
@@ -652,6 +702,14 @@ def test_a_command_without_an_answer_is_shown_so() -> None:
     assert desk.snapshot()["commands"][0]["status"] == "unanswered"
     desk.tick(0.0, now_s + 61)
     assert desk.snapshot()["commands"][0]["status"] == "expired"
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "central.db"
+    path.write_bytes(b"no database, however long one looks at it")
+    with pytest.raises(sqlite3.DatabaseError, match=r"central\.db: .*move it aside"):
+        Store(path)
+    assert path.read_bytes().startswith(b"no database")
 
 
 def test_a_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:

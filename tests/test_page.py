@@ -234,12 +234,14 @@ def test_an_alarm_is_acknowledged_and_closed_by_keyboard_alone(page: Page, desk:
     expect(card(page, case)).to_have_attribute("data-state", "acknowledged")
     expect(card(page, case).get_by_test_id("note")).to_have_text("patrol 3 goes, ac jk")
     expect(card(page, case)).to_contain_text("by duty-desk")
+    expect(page.locator("#note-dialog")).to_be_hidden()
     page.keyboard.press("c")
     expect(page.locator("#note")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#note-dialog")).to_be_hidden()
     assert [command["type"] for command in desk.box.commands] == ["callbox.command.acknowledge"]
     page.keyboard.press("c")
+    expect(page.locator("#note")).to_be_focused()
     page.keyboard.press("Enter")
     expect(card(page, case)).to_have_count(0)
     closed = page.locator(f'[data-testid=closed-case][data-case="{case}"]')
@@ -280,6 +282,7 @@ def test_what_comes_from_outside_is_text(page: Page, desk: Desk) -> None:
     page.locator("#note").fill(XSS)
     page.keyboard.press("Enter")
     expect(card(page, case).get_by_test_id("note")).to_have_text(XSS)
+    expect(page.locator("#note-dialog")).to_be_hidden()
     page.keyboard.press("h")
     expect(card(page, case).get_by_test_id("timeline")).to_contain_text(XSS)
     page.keyboard.press("l")
@@ -333,6 +336,22 @@ def test_a_command_that_the_box_leaves_unanswered_is_shown_so(page: Page, desk: 
         "command", command=desk.box.commands[0]["id"], verb="acknowledge", result="refused", reason="expired"
     )
     expect(said).to_contain_text("refused by the box: expired")
+
+
+def test_an_alarm_that_its_box_does_not_know_can_be_set_aside(page: Page, desk: Desk) -> None:
+    desk.box.obeys = False
+    case = desk.box.alarm(desk.box.press())
+    expect(card(page, case).locator("[data-action=aside]")).to_have_count(0)
+    card(page, case).locator("[data-action=close]").click()
+    page.locator("#note-send").click()
+    expect(card(page, case).get_by_test_id("command")).to_have_attribute("data-status", "sent")
+    desk.box.audit(
+        "command", command=desk.box.commands[0]["id"], verb="close", result="refused", reason="no such alarm"
+    )
+    card(page, case).locator("[data-action=aside]").click()
+    page.locator("#note-send").click()
+    expect(card(page, case)).to_have_count(0)
+    expect(page.locator(f'[data-testid=closed-case][data-case="{case}"]')).to_be_visible()
 
 
 def test_a_box_that_goes_and_a_lost_central_are_shown(page: Page, desk: Desk) -> None:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.central.wire import CLASSES, Event
+from simulators.central.wire import CLASSES, Event, seconds
 
 SILENT_S = 75.0  # three missed heartbeats of 25 s, as long as the box's own beat is not known
 SILENT_RANGE_S = (15.0, 180.0)  # three of the shortest and the longest beat that a box may have: 5 and 60 s
+LATE_MAX_S = 400 * 24 * 3600.0  # what would be later than this came from a clock that was never set
 SESSIONS_MAX = 50  # names of old sessions that are remembered
 
 
@@ -26,6 +27,8 @@ class Box:
     seen_s: float = float("-inf")
     silent: bool = False
     gaps_s: list[float] = field(default_factory=list)  # between the latest states of this session
+    slow_s: list[float] = field(default_factory=list)  # how far its clock was behind ours in them, with their way here
+    through: int = 0  # all events of its journal up to this one are stored
 
     def take(self, state: dict[str, Any], at: str, now_s: float) -> bool:
         """A message on `state`; True when a new session began. What an older session still says is ignored."""
@@ -38,7 +41,7 @@ class Box:
             return False
         began = session != self.session
         if began:
-            self.session, self.gaps_s = session, []
+            self.session, self.gaps_s, self.slow_s = session, [], []
             self.sessions = [*self.sessions, session][-SESSIONS_MAX:]
             self.journal = str(state.get("journal", ""))
             self.first_seq = state["seq"] if type(state.get("seq")) is int else 0
@@ -59,6 +62,30 @@ class Box:
         """Was it recorded before the present session, so that it came in after an outage?"""
         return bool(self.session) and (event.journal != self.journal or event.seq <= self.first_seq)
 
+    def set_clock(self, at: str) -> None:
+        """The last state came straight from the box: its time is compared with ours."""
+        said, here = seconds(str(self.state.get("time"))), seconds(at)
+        if self.online and said is not None and here is not None:
+            self.slow_s = [*self.slow_s, here - said][-8:]
+
+    def late_s(self, event: Event, at: str) -> float | None:
+        """How long the event was on its way. A clock that was not set is corrected by what it said in the states of
+        this session; None where that cannot be, or makes no sense."""
+        recorded, here = seconds(event.time), seconds(at)
+        slow_s = 0.0 if event.timequality == "synced" else min(self.slow_s, default=None)
+        if recorded is None or here is None or slow_s is None:
+            return None
+        late_s = max(0.0, here - recorded - slow_s)
+        return round(late_s, 3) if late_s < LATE_MAX_S else None
+
+    def stored(self, journal: str, through: int) -> bool:
+        """All of this journal up to `through` is stored; True when with that nothing of its last state is pending."""
+        before = self.through
+        if journal == self.state.get("journal"):
+            self.through = through
+        seq = self.state.get("seq")
+        return isinstance(seq, int) and before < seq <= self.through
+
     def silent_after_s(self) -> float:
         """Three heartbeats, as long as they lately were; 75 s before two of them have come."""
         if len(self.gaps_s) < 2:
@@ -71,6 +98,11 @@ class Box:
             self.silent = True
             return True
         return False
+
+    def _all_here(self) -> bool:
+        """Has all come that was recorded at its last state? What it then had pending is not pending any more."""
+        seq = self.state.get("seq")
+        return isinstance(seq, int) and 0 < seq <= self.through
 
     @property
     def seen(self) -> dict[str, Any]:
@@ -103,7 +135,10 @@ class Box:
             "pending": {
                 cls: number
                 for cls in (*CLASSES, "media_bytes")
-                if isinstance(pending, dict) and type(number := pending.get(cls)) is int and number > 0
+                if isinstance(pending, dict)
+                and not self._all_here()
+                and type(number := pending.get(cls)) is int
+                and number > 0
             },
             "inputs": [
                 {"id": id_, "value": str(reading.get("value", "")), "quality": str(reading.get("quality", ""))}

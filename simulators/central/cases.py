@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.central.store import Record
-from simulators.central.wire import seconds
+from simulators.central.store import Command, Record
 
 LATE_S = 5.0  # an alarm that took longer than this to get here says so
 HISTORY_MAX = 200  # newest events of one case that the page is given
@@ -14,11 +13,8 @@ CONTACT_KINDS = frozenset({"intrusion", "tamper"})  # they record both edges; th
 
 
 def late_s(record: Record) -> float | None:
-    """How long the event was under way, in seconds; None where it was prompt or the box's clock was not set."""
-    recorded, received = seconds(record.event.time), seconds(record.received_at)
-    if record.event.timequality != "synced" or recorded is None or received is None:
-        return None
-    return round(received - recorded, 1) if received - recorded > LATE_S else None
+    """How late the event was, in seconds; None where it was prompt or nobody can tell."""
+    return record.late_s if record.late_s is not None and record.late_s > LATE_S else None
 
 
 def entry(record: Record) -> dict[str, Any]:
@@ -62,6 +58,7 @@ class Case:
     id: str
     box: str
     records: dict[str, Record] = field(default_factory=dict)
+    aside: Command | None = None  # an operator took it off the desk, because its box does not know it
 
     def add(self, record: Record) -> None:
         """One more event of this case; the order of coming does not matter, the box's own does."""
@@ -115,6 +112,9 @@ class Case:
                 state = "closed"
         if first is None:
             return None
+        if self.aside and self.aside.sent_at >= max(record.received_at for record in raised):
+            state = "closed"
+            done["closed"] = {"by": self.aside.operator, "note": self.aside.note, "time": self.aside.sent_at}
         data = first.event.data
         return {
             "id": self.id,
@@ -132,9 +132,10 @@ class Case:
             "clock": first.event.timequality,
             "late_s": max((late for record in raised if (late := late_s(record)) is not None), default=None),
             "replayed": all(record.replayed for record in raised),
+            "fresh": not raised[-1].replayed,
             "test": all(record.event.data.get("test") is True for record in raised),
             "rings": sum(record.event.data.get("test") is not True for record in raised),
-            "flags": sorted(flags),
+            "flags": sorted(flags | ({"aside"} if self.aside and state == "closed" else set())),
             "problems": sorted({problem for record in self.records.values() for problem in record.problems}),
             "done": done,
             "history": [entry(record) for record in self._ordered()[-HISTORY_MAX:]],

@@ -61,13 +61,15 @@ class Desk:
             self._answered(record)
         case = case_of(record)
         if case is not None:
-            known = self._cases.setdefault(f"{record.event.box} {case}", Case(case, record.event.box))
-            known.add(record)
+            self._case(record.event.box, case).add(record)
             self._dirty["case", f"{record.event.box} {case}"] = None
-        if record.event.cls != "alarm":
+        if case is None:
             self._recent = deque((r for r in self._recent if r.event.id != record.event.id), maxlen=RECENT_MAX)
             self._recent.append(record)
             self._new.append(record)
+
+    def _case(self, box: str, case: str) -> Case:
+        return self._cases.setdefault(f"{box} {case}", Case(case, box))
 
     def _answered(self, record: Record) -> None:
         data = record.event.data
@@ -78,8 +80,11 @@ class Desk:
             self._dirty["command", sent.command.id] = None
 
     def command(self, command: Command) -> dict[str, Any]:
-        """A command that was sent."""
-        sent = self._commands[command.id] = Sent(command)
+        """A command that was sent, or set a case aside."""
+        sent = self._commands[command.id] = Sent(command, "done" if command.verb == "aside" else "sent")
+        if command.verb == "aside":
+            self._case(command.box, command.case).aside = command
+            self._dirty["case", f"{command.box} {command.case}"] = None
         while len(self._commands) > COMMANDS_MAX:
             self._commands.pop(next(iter(self._commands)))
         self._dirty["command", command.id] = None

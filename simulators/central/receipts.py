@@ -79,12 +79,17 @@ class Receipts:
     def _of(self, box: str, journal: str) -> Ledger:
         return self._ledgers.setdefault((box, journal), Ledger())
 
-    def stored(self, box: str, journal: str, seq: int, urgent: bool, now_s: float) -> None:
-        """An event is on the disk, now or since long (a repeat). urgent: class alarm."""
+    def stored(self, box: str, journal: str, seq: int, urgent: bool, now_s: float) -> int:
+        """An event is on the disk, now or since long (a repeat). urgent: class alarm. Returns `through`."""
         ledger = self._of(box, journal)
         ledger.add(seq, seq)
         ledger.fresh.add(seq)
         self._wait(box, journal, now_s if urgent else now_s + DELAY_S)
+        return ledger.through
+
+    def through(self, box: str, journal: str) -> int:
+        """Everything of this journal up to this one is stored."""
+        return self._of(box, journal).through
 
     def refuse(self, box: str, journal: str, seq: int, reason: str, now_s: float) -> None:
         """This event will never be stored here. One that is stored already cannot be refused."""

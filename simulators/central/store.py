@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS events (
   box TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL, class TEXT NOT NULL, type TEXT NOT NULL,
   time TEXT NOT NULL, received_at TEXT NOT NULL, payload BLOB NOT NULL,
   journal TEXT NOT NULL, hash TEXT NOT NULL, prevhash TEXT NOT NULL, problems TEXT NOT NULL, replayed INTEGER NOT NULL,
+  late_s REAL,
   UNIQUE (box, id));
 CREATE INDEX IF NOT EXISTS events_by_seq ON events (box, journal, seq);
 CREATE TABLE IF NOT EXISTS journals (box TEXT, journal TEXT, key TEXT NOT NULL, PRIMARY KEY (box, journal));
@@ -40,12 +41,14 @@ class Record:
     problems: of `signature` (is not the box's), `unchecked` (no key of this box seen yet), `chain` (does not fit its
     neighbours), `canonical` (not RFC 8785), `twin` (another event has its number).
     replayed: it was recorded before the box's present session began.
+    late_s: from the box's clock, as far as that could be trusted or corrected, to its arrival here.
     """
 
     event: Event
     received_at: str
     problems: tuple[str, ...]
     replayed: bool
+    late_s: float | None = None
 
     @property
     def proven(self) -> bool:
@@ -66,15 +69,23 @@ class Command:
     expires: str
     payload: bytes
 
+    @property
+    def operator(self) -> str:
+        """Who sent it: `/operators/{name}`."""
+        return str(json.loads(self.payload)["source"])
+
 
 class Store:
     """Not for two threads at once. Raises sqlite3.Error when the disk does not do its part."""
 
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise sqlite3.DatabaseError(f"{path}: {error}; move it aside or name another file") from error
         self._db.execute("INSERT OR IGNORE INTO settings VALUES ('client_id', ?)", (f"central-{secrets.token_hex(8)}",))
 
     def close(self) -> None:
@@ -125,10 +136,10 @@ class Store:
     def _insert(self, record: Record) -> None:
         e = record.event
         self._db.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 *(e.box, e.seq, e.id, e.cls, e.type, e.time, record.received_at, e.payload),
-                *(e.journal, e.hash, e.prevhash, ",".join(record.problems), int(record.replayed)),
+                *(e.journal, e.hash, e.prevhash, ",".join(record.problems), int(record.replayed), record.late_s),
             ],
         )
 
@@ -173,16 +184,16 @@ class Store:
 
     def _read(self, where: str, values: tuple[Any, ...]) -> list[Record]:
         rows = self._db.execute(
-            f"SELECT box, class, payload, received_at, problems, replayed FROM events WHERE {where}",  # noqa: S608
+            f"SELECT box, class, payload, received_at, problems, replayed, late_s FROM events WHERE {where}",  # noqa: S608
             values,
         )
         records = []
-        for box, cls, payload, received_at, problems, replayed in rows:
+        for box, cls, payload, received_at, problems, replayed, late_s in rows:
             try:
                 event = read_event(Topic(box, "event", cls), payload)
             except UnreadableError as error:
                 raise sqlite3.DataError(f"event of {box} in the store was changed: {error}") from error
-            records.append(Record(event, received_at, tuple(filter(None, problems.split(","))), bool(replayed)))
+            records.append(Record(event, received_at, tuple(filter(None, problems.split(","))), bool(replayed), late_s))
         return records
 
     def odd(self, received_at: str, topic: str, reason: str, payload: bytes) -> None:

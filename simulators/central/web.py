@@ -1,6 +1,7 @@
 """The operator page's server: files, a stream of changes, and the wishes that the page sends back."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -60,7 +61,7 @@ class Guard:
         request = Request(scope)
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         foreign = (
-            urlsplit(f"//{host}").hostname not in LOCAL_NAMES
+            _name(host) not in LOCAL_NAMES
             or (origin is not None and origin != f"{request.url.scheme}://{host}")
             or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         )
@@ -69,6 +70,14 @@ class Guard:
             await refusal(scope, receive, sealed)
             return
         await self._app(scope, receive, sealed)
+
+
+def _name(host: str) -> str | None:
+    """The name in a Host header; None for nonsense."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 class Stream:
@@ -81,7 +90,8 @@ class Stream:
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         """From the hub's thread; never waits."""
-        self._loop.call_soon_threadsafe(self._put, kind, data)
+        with contextlib.suppress(RuntimeError):  # the server has stopped, and the page with it
+            self._loop.call_soon_threadsafe(self._put, kind, data)
 
     def _put(self, kind: str, data: dict[str, Any]) -> None:
         try:
@@ -167,7 +177,9 @@ class Web:
             wish = await _body(request)
             verb, box = request.path_params["verb"], wish.get("box", "")
             case, note = wish.get("case", ""), wish.get("note", "")
-            if verb not in ("acknowledge", "close", "test") or not all(isinstance(v, str) for v in (box, case, note)):
+            if verb not in ("acknowledge", "close", "aside", "test") or not all(
+                isinstance(v, str) for v in (box, case, note)
+            ):
                 raise RefusedError("page.error.bad_request")
             if len(note) > NOTE_MAX:
                 raise RefusedError("page.error.note_long")

@@ -6,6 +6,7 @@ const LOST_MS = 15000; // the server beats every 5 s
 const BELL_EVERY_MS = 8000;
 const BELL_FOR_MS = 180000; // the bell stops by itself, the card does not
 const EVENTS_MAX = 60;
+const HOLD_MS = 100; // as long as a quick hand holds a button
 const CONTACTS = ["intrusion", "tamper", "ac", "battery"];
 
 const cases = new Map(), boxes = new Map(), commands = new Map();
@@ -74,6 +75,7 @@ function h(tag, options = {}, ...children) {
 const icon = (shape) => h("span", { class: `icon ${shape}`, "aria-hidden": "true" });
 const agoOf = (iso) => h("span", { class: "ago", data: { ago: iso } }, ago(iso));
 
+const prints = new WeakMap(); // element: what it was made from
 /** Puts `parts` ([key, fingerprint, make]) into `parent`, keeping every element whose fingerprint is unchanged. */
 function fill(parent, parts) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
@@ -83,10 +85,10 @@ function fill(parent, parts) {
   for (const [key, print, make] of parts) {
     let element = old.get(key);
     old.delete(key);
-    if (!element || element.dataset.print !== print) {
+    if (!element || prints.get(element) !== print) {
       const made = make();
       made.dataset.key = key;
-      made.dataset.print = print;
+      prints.set(made, print);
       if (element) {
         if (at === element) at = made;
         element.replaceWith(made);
@@ -116,6 +118,7 @@ function openCases() {
     .sort((a, b) => rank(a) - rank(b) || (a.received_at < b.received_at ? 1 : -1));
 }
 
+const times = (item) => t(CONTACTS.includes(item.kind) ? "page.count_contact" : "page.count", { n: item.count });
 function commandLine(command) {
   if (!command) return null;
   const shapes = { sent: "dots", unanswered: "dots", done: "check", refused: "cross", unreachable: "cross", expired: "cross" };
@@ -127,9 +130,9 @@ function marks(item) {
   const list = [];
   if (item.test) list.push(["test", "page.test", {}]);
   if (item.silent) list.push(["hush", "page.silent", {}]);
-  if (item.late_s !== null) list.push(["late", item.replayed ? "page.late" : "page.late_plain", { duration: duration(item.late_s) }]);
+  if (item.late_s !== null) list.push(["late", item.fresh ? "page.late_plain" : "page.late", { duration: duration(item.late_s) }]);
   else if (item.replayed) list.push(["late", "page.replayed", {}]);
-  if (item.clock && item.clock !== "synced") list.push(["plain", "page.clock_unsynced", {}]);
+  if (item.done.restored && item.state !== "closed") list.push(["plain", "page.type.contact_restored", {}]);
   for (const flag of item.flags) list.push(["plain", `page.flag.${flag}`, {}]);
   for (const problem of item.problems) list.push(["warn", `page.problem.${problem}`, {}]);
   return list.map(([look, key, values]) => h("li", { class: `mark ${look}`, data: { mark: key } }, t(key, values)));
@@ -138,8 +141,10 @@ function marks(item) {
 function caseCard(item) {
   const key = keyOf(item), command = lastCommand(item), waiting = command && ["sent", "unanswered"].includes(command.status);
   const acknowledged = item.done.acknowledged, unfolded = opened.has(key);
+  // a box that refuses to close it does not know it (any more), a forged one nobody knows
+  const stuck = command && command.verb === "close" && !waiting && command.status !== "done";
   const title = named("kind", item.kind);
-  const button = (action, name, letter, off, look = "") => h("button", { type: "button", class: look, disabled: off, data: { action }, on: { click: () => act(action, key) } }, h("span", {}, name), h("kbd", {}, letter));
+  const button = (action, name, letter, off, look = "") => h("button", { type: "button", class: look, disabled: off, data: { action }, on: { click: () => act(action, key) } }, h("span", {}, name), letter ? h("kbd", {}, letter) : null);
   return h("article", {
     class: `card ${item.state}${item.test ? " is-test" : ""}`, tabindex: "0", "aria-label": `${t(`page.state.${item.state}`)}: ${title}, ${place(item)}`,
     data: { testid: "case", case: item.id, box: item.box, state: item.state, kind: item.kind, count: item.count, replayed: item.replayed, silent: item.silent },
@@ -148,15 +153,16 @@ function caseCard(item) {
     h("div", { class: "stripe", "aria-hidden": "true" }, icon(stateShape[item.state])),
     h("div", { class: "body" },
       h("p", { class: "state" }, t(`page.state.${item.state}`), acknowledged && item.state === "acknowledged" ? h("span", { class: "who" }, " " + t("page.ack_by", { by: operator(acknowledged.by), time: clockTime(acknowledged.time) })) : null),
-      h("h3", {}, title, item.count > 1 ? h("span", { class: "count", title: t("page.count", { n: item.count }) }, `×${item.count}`, h("span", { class: "unseen" }, t("page.count", { n: item.count }))) : null),
+      h("h3", {}, title, item.count > 1 ? h("span", { class: "count", title: times(item) }, `×${item.count}`, h("span", { class: "unseen" }, times(item))) : null),
       h("p", { class: "place" }, boxName(item.box), item.input ? h("span", { class: "input" }, item.input) : null, item.code ? h("span", { class: "input" }, item.code) : null),
-      h("p", { class: "when" }, h("time", { datetime: item.raised }, clockTime(item.raised)), " · ", agoOf(item.raised), item.count > 1 ? ` · ${t("page.count", { n: item.count })}` : ""),
+      h("p", { class: "when" }, h("time", { datetime: item.raised }, clockTime(item.raised)), " · ", agoOf(item.raised), item.count > 1 ? ` · ${times(item)}` : "", item.clock === "synced" ? null : h("span", { class: "aside" }, ` · ${t("page.clock_unsynced")}`)),
       h("ul", { class: "marks" }, ...marks(item)),
       acknowledged?.note && item.state === "acknowledged" ? h("blockquote", { data: { testid: "note" } }, acknowledged.note) : null,
       commandLine(command && command.status === "done" && command.verb === "acknowledge" && item.state === "open" ? null : command),
       h("div", { class: "actions" },
         button("acknowledge", t("page.acknowledge"), "A", item.state !== "open" || (waiting && command.status === "sent"), item.state === "open" ? "main" : ""),
         button("close", t("page.close"), "C", waiting && command.status === "sent", item.state === "open" ? "" : "main"),
+        stuck ? button("aside", t("page.aside"), "", false) : null,
         h("button", { type: "button", class: "quiet", "aria-expanded": String(unfolded), data: { action: "history" }, on: { click: () => act("history", key) } }, h("span", {}, `${t("page.history")} (${item.history.length})`), h("kbd", {}, "H")),
       ),
       unfolded ? timeline(item) : null,
@@ -260,6 +266,7 @@ function render() {
   renderBoxes();
   renderEvents();
   buildBench();
+  tick();
 }
 
 // ---- what the operator does
@@ -291,7 +298,8 @@ function act(action, key) {
     renderCases();
     return;
   }
-  if (action === "acknowledge" && item.state !== "open") return;
+  const last = lastCommand(item);
+  if (action === "acknowledge" && (item.state !== "open" || (last?.status === "sent" && last.verb === action))) return;
   wish = { verb: action, box: item.box, case: item.id };
   $("note-title").textContent = t(`page.dialog.${action}`);
   $("note-which").textContent = `${named("kind", item.kind)} · ${place(item)} · ${clockTime(item.raised)}`;
@@ -315,7 +323,7 @@ async function send(path, body) {
 }
 function complain(error) {
   const text = t(error.message);
-  $("banners").append(h("p", { data: { key: `error ${text}`, print: "" } }, icon("cross"), text));
+  $("banners").append(h("p", { data: { key: `error ${text}` } }, icon("cross"), text));
   setTimeout(renderBanners, 8000);
 }
 
@@ -393,7 +401,9 @@ function renderSound() {
   button.setAttribute("aria-pressed", String(state === "on"));
   button.replaceChildren(icon(state === "on" ? "bell" : "bell-off"), h("span", {}, t(`page.sound_${state}`)), h("kbd", {}, "M"));
 }
+let chimedMs = 0;
 function chime() {
+  chimedMs = nowMs();
   document.body.dataset.rings = Number(document.body.dataset.rings) + 1;
   if (muted || audio?.state !== "running") return;
   const start = audio.currentTime + 0.02;
@@ -414,14 +424,14 @@ function ring(item, live) {
   const key = keyOf(item), before = rung.get(key) ?? 0;
   rung.set(key, item.rings);
   if (item.state !== "open") bells.delete(key);
-  if (item.rings <= before || (item.state !== "open" && !(live && item.replayed))) return false;
-  if (!item.replayed) bells.set(key, nowMs() + BELL_FOR_MS);
+  if (item.rings <= before || (item.state !== "open" && !(live && !item.fresh))) return false;
+  if (item.fresh) bells.set(key, nowMs() + BELL_FOR_MS);
   return true;
 }
 setInterval(() => {
   for (const [key, until] of bells) if (nowMs() > until) bells.delete(key);
-  if (bells.size) chime();
-}, BELL_EVERY_MS);
+  if (bells.size && nowMs() - chimedMs >= BELL_EVERY_MS) chime();
+}, 1000);
 
 function announce(item, before) {
   const values = { kind: named("kind", item.kind), place: place(item), n: item.count };
@@ -443,10 +453,12 @@ function buildBench() {
   fill($("bench-switches"), ["link", "power"].map((name) => [name, lang, () => toggle(name)]));
   renderBench();
 }
+let pressing = Promise.resolve(); // down, then up, never the other way round
+const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 function pushButton(input) {
-  const set = (down) => send("bench/press", { input: input.id, down }).catch(complain);
+  const set = (down) => { pressing = pressing.then(() => send("bench/press", { input: input.id, down })).catch(complain); };
   let held = false;
-  const down = () => { if (!held) { held = true; set(true); } };
+  const down = () => { if (!held) { held = true; set(true); pressing = pressing.then(() => pause(HOLD_MS)); } };
   const up = () => { if (held) { held = false; set(false); } };
   return h("button", { type: "button", class: `push ${input.kind}`, data: { testid: "press", input: input.id, kind: input.kind, action: `press ${input.id}` }, on: {
     pointerdown: (event) => { if (event.button === 0) { event.target.closest("button").setPointerCapture(event.pointerId); down(); } },
@@ -465,29 +477,37 @@ function toggle(name) {
   return h("button", { type: "button", class: "switch", role: "switch", data: { testid: `switch-${name}`, action: name }, on: { click: () => send(`bench/${name}`, { [path]: !bench?.[name] }).catch(complain) } },
     h("span", { class: "track", "aria-hidden": "true" }), h("strong", {}, t(`page.bench.${name}`)), h("span", { class: "word" }));
 }
-function patternOf(changes, lit, now) {
-  const last = changes.at(-1);
-  if (!last || now - last[0] > 3600) return lit ? "steady" : "dark";
-  const spans = changes.slice(1).map(([at, on], index) => [at - changes[index][0], !on]).slice(-6); // [ms, it was lit]
-  const ons = spans.filter(([, on]) => on).map(([ms]) => ms), offs = spans.filter(([, on]) => !on).map(([ms]) => ms);
-  if (!ons.length || !offs.length) return lit ? "steady" : "dark";
-  const on = Math.max(...ons), off = Math.max(...offs);
-  if (now - last[0] > 2 * Math.max(on, off) + 400) return lit ? "steady" : "dark";
-  if (on < 350 && off < 350) return "fast";
-  if (on < 500) return "pulse";
-  return off < 500 ? "wink" : "slow";
+const lampShown = {}; // lamp: the last blinking pattern, and when
+function patternOf(name, lit, now) {
+  // the steps since it was last dark for longer than any pattern is: another lamp had its turn then
+  let steps = lampChanges[name] ?? [];
+  for (let at = steps.length - 1; at > 0; at--) {
+    if (!steps[at - 1][1] && steps[at][0] - steps[at - 1][0] > 2500) { steps = steps.slice(at); break; }
+  }
+  const since = steps.length ? now - steps.at(-1)[0] : Infinity;
+  if (since > 3600 || (!lit && since > 2500)) return lit ? "steady" : "dark";
+  const spans = steps.slice(1).map(([at, on], index) => [at - steps[index][0], !on]); // [ms, it was lit]
+  const lately = (lit) => Math.max(...spans.filter(([, was]) => was === lit).slice(-2).map(([ms]) => ms));
+  const on = lately(true), off = lately(false);
+  if (on === -Infinity) { // it has just come on: the pattern that it had before its turn, else steady
+    const before = lampShown[name];
+    return !lit ? "dark" : before && now - before[1] < 9000 ? before[0] : "steady";
+  }
+  const pattern = on < 350 && off > 0 && off < 350 ? "fast" : on < 500 ? "pulse" : on < 2500 || name !== "green" ? "slow" : "wink";
+  lampShown[name] = [pattern, now];
+  return pattern;
 }
 function renderBench() {
   if (benchInputs === null || !bench) return;
   const now = performance.now();
   for (const lamp of $("bench-lamps").children) {
     const name = lamp.dataset.lamp, lit = Boolean(bench.outputs?.[name]);
-    const pattern = patternOf(lampChanges[name] ?? [], lit, now);
+    const pattern = patternOf(name, lit, now);
     lamp.dataset.lit = String(lit);
     if (lamp.dataset.pattern !== pattern || !lamp.querySelector(".pattern").textContent) {
       lamp.dataset.pattern = pattern;
       lamp.querySelector(".pattern").textContent = t(`page.lamp.${pattern}`);
-      const meaning = `page.lamp.${name}.${pattern}`;
+      const meaning = `page.lamp.${name}.${name === "green" && pattern !== "dark" ? "steady" : pattern}`;
       lamp.querySelector(".meaning").textContent = known(meaning) ? t(meaning) : "";
     }
   }
@@ -535,8 +555,12 @@ const handlers = {
     events = all.events.slice(-EVENTS_MAX);
     central = all.central;
     if (all.bench) takeBench(all.bench);
-    if ([...cases.values()].filter((item) => ring(item, false)).length) chime();
     render();
+    const ringing = [...cases.values()].filter((item) => ring(item, false));
+    if (ringing.length) {
+      chime();
+      announce(ringing[0]);
+    }
   },
   box(box) { boxes.set(box.box, box); renderBoxes(); renderCases(); },
   case(item) {
@@ -569,13 +593,14 @@ function listen() {
 function lost() {
   if (document.body.dataset.link !== "lost") { document.body.dataset.link = "lost"; renderBanners(); }
 }
-setInterval(() => {
+function tick() {
   $("clock").textContent = new Date(nowMs()).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB", { hour12: false });
   for (const element of document.querySelectorAll("[data-ago]")) {
     const text = ago(element.dataset.ago);
     element.textContent = element.dataset.agoText ? t(element.dataset.agoText, { ago: text }) : text;
   }
-}, 1000);
+}
+setInterval(tick, 1000);
 setInterval(() => {
   if (stream?.readyState === EventSource.CLOSED || nowMs() - heardMs > LOST_MS) { lost(); listen(); }
 }, 2000);

@@ -1,0 +1,144 @@
+"""What comes from the boxes: read, checked, stored, counted for receipts, shown. One message never stops the next."""
+
+import logging
+import sqlite3
+import time
+
+from simulators.central import wire
+from simulators.central.boxes import Box
+from simulators.central.broker import Message
+from simulators.central.desk import COMMANDS_MAX, RECENT_MAX, Desk
+from simulators.central.receipts import Receipts
+from simulators.central.store import Record, Store
+
+log = logging.getLogger("central")
+LOADED_MAX = 20_000  # alarm and audit events that are read again at the start
+
+
+class Intake:
+    """The store and what is in memory of it. When a transaction fails, memory is ahead of the disk: make a new one."""
+
+    def __init__(self, store: Store) -> None:
+        """Reads the store: what is stored of each journal, the boxes, and what the pages show."""
+        self._store = store
+        self.receipts = Receipts(store.ranges())
+        self.desk = Desk()
+        now_s = time.monotonic()
+        for name, key, state, seen in store.boxes():
+            box = self.desk.boxes[name] = Box.restored(name, key, state, seen, now_s)
+            box.through = self.receipts.through(name, box.journal)
+        for command in store.commands(COMMANDS_MAX):
+            self.desk.command(command)
+        for record in store.records(("alarm", "audit"), LOADED_MAX):
+            self.desk.event(record)
+        for record in store.records(("trouble", "scan", "status", "audit"), RECENT_MAX):
+            self.desk.event(record)
+        self.desk.changes()
+
+    def take(self, message: Message, began: list[Box]) -> None:
+        """Inside a transaction of the store. began: gets the boxes that have a new session. Raises sqlite3.Error."""
+        try:
+            self._message(message, began)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # one message, whatever is in it, never stops the rest
+            log.exception("%s: cannot be handled", message.topic)
+            self._store.odd(wire.rfc3339(time.time()), message.topic, f"our fault: {error!r}", message.payload)
+
+    def _message(self, message: Message, began: list[Box]) -> None:
+        now_s, at = time.monotonic(), wire.rfc3339(time.time())
+        topic = wire.read_topic(message.topic)
+        if topic is None or (message.retain and topic.part != "state"):
+            self._odd(at, message, "retained, which only a state may be" if topic else "not a box's topic")
+        elif topic.part == "state":
+            self._state(topic.box, message, at, now_s, began)
+        elif topic.part == "event":
+            self._event(topic, message.payload, at, now_s, message)
+        else:
+            payloads, wrong = wire.split_batch(message.payload)
+            for payload in payloads:
+                self._event(topic, payload, at, now_s, message)
+            if wrong:
+                self._odd(at, message, wrong)
+
+    def _odd(self, at: str, message: Message, reason: str) -> None:
+        log.warning("%s: %s; kept in table oddities", message.topic, reason)
+        self._store.odd(at, message.topic, reason, message.payload)
+
+    def _state(self, name: str, message: Message, at: str, now_s: float, began: list[Box]) -> None:
+        if not message.payload:  # an empty one only clears what was retained
+            return
+        try:
+            state = wire.read_state(message.payload)
+        except ValueError as error:
+            self._odd(at, message, f"no state: {error}"[:200])
+            return
+        box = self.desk.box(name)
+        keyless = not box.announced_key
+        if box.take(state, at, now_s):
+            began.append(box)
+        box.through = self.receipts.through(name, box.journal)
+        if not message.retain:
+            box.set_clock(at)
+        self._store.save_box(name, box.key, box.state, box.seen)
+        self.desk.touch_box(name)
+        if keyless and box.announced_key:
+            for record in self._store.unchecked(name):
+                self._check_again(record, now_s)
+
+    def _event(self, topic: wire.Topic, payload: bytes, at: str, now_s: float, message: Message) -> None:
+        try:
+            event = wire.read_event(topic, payload)
+        except wire.UnreadableError as error:
+            self._odd(at, message, error.reason)
+            if error.seq is not None and error.journal is not None:
+                self.receipts.refuse(topic.box, error.journal, error.seq, error.reason, now_s)
+            return
+        box = self.desk.box(topic.box)
+        record = Record(event, at, self._problems(event), box.replayed(event), box.late_s(event, at))
+        outcome = self._store.add(record)
+        if outcome == "new":
+            if record.problems:
+                log.warning("%s event %d of journal %s: %s", event.box, event.seq, event.journal, record.problems)
+            self.desk.event(record)
+        elif outcome == "repeat":
+            kept = self._store.record(event.box, event.id)
+            if record.proven and kept is not None and not kept.proven:
+                self._check_again(kept, now_s)
+        if outcome != "other" and record.proven:
+            self._count(event, now_s)
+
+    def _check_again(self, record: Record, now_s: float) -> None:
+        event = record.event
+        checked = Record(event, record.received_at, self._problems(event), record.replayed, record.late_s)
+        self._store.mark(event, checked.problems)
+        self.desk.event(checked)
+        if checked.proven:
+            self._count(event, now_s)
+
+    def _count(self, event: wire.Event, now_s: float) -> None:
+        through = self.receipts.stored(event.box, event.journal, event.seq, event.cls == "alarm", now_s)
+        if self.desk.box(event.box).stored(event.journal, through):
+            self.desk.touch_box(event.box)
+
+    def _problems(self, event: wire.Event) -> tuple[str, ...]:
+        """Signature by the key that this journal is pinned to, or else by the announced one, which pins it."""
+        problems = []
+        pinned = self._store.key(event.box, event.journal)
+        key = pinned or self.desk.box(event.box).announced_key
+        if not key:
+            problems.append("unchecked")
+        elif not wire.verify(key, event.sig, event.body):
+            problems.append("signature")
+        elif not pinned:
+            self._store.pin(event.box, event.journal, key)
+        before, after, twin = self._store.neighbours(event)
+        if event.seq == 1:
+            before = wire.ZERO_HASH
+        if before not in (None, event.prevhash) or after not in (None, event.hash):
+            problems.append("chain")
+        if twin:
+            problems.append("twin")
+        if not event.canonical:
+            problems.append("canonical")
+        return tuple(problems)
