@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.alarms import Alarms
-from agent.commands import NOTE_CHARS_MAX, Command, Commands, RefusedError, clean, ranges, read_receipt
+from agent.commands import (
+    NOTE_CHARS_MAX,
+    RESEND_RANGES_MAX,
+    Command,
+    Commands,
+    RefusedError,
+    clean,
+    ranges,
+    read_receipt,
+)
 from agent.inputs import Chatter
 from agent.mail import Action, Arrived, Range, Say, Write
 from agent.models import CommandData
@@ -95,7 +104,7 @@ class Central:
             try:
                 if command.data.get("journal") != self._recorder.journal:
                     raise ValueError(f"the journal here is {self._recorder.journal}")
-                owed = self._uplink.outbox.owe_again(ranges(command.data.get("ranges")))
+                owed = self._uplink.outbox.owe_again(ranges(command.data.get("ranges"), RESEND_RANGES_MAX))
             except ValueError as error:
                 raise RefusedError(str(error)) from None
             self._out.append(Write(owe=tuple(owed)))

@@ -4,6 +4,7 @@ Nothing here is trusted: bytes from a broker that somebody else may own.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +15,11 @@ from agent.mail import Range
 
 PAYLOAD_BYTES_MAX: Final = 65_536
 RANGES_MAX: Final = 10_000
+RESEND_RANGES_MAX: Final = 1_000
+"""They stand in the event that the command leaves, and that is at most 64 KB."""
 NOTE_CHARS_MAX: Final = 1_000
 OPERATOR_PREFIX: Final = "/operators/"
+SEQ: Final = re.compile("[1-9][0-9]{0,15}")
 VERB_PREFIX: Final = "callbox.command."
 DONE_HERE: Final = ("acknowledge", "close", "resend", "test")
 """Verbs that this version does; the others are refused with that reason."""
@@ -85,10 +89,10 @@ def _natural(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
-def ranges(value: object) -> tuple[Range, ...]:
+def ranges(value: object, most: int) -> tuple[Range, ...]:
     """[[first, last], ...] as pairs. Raises ValueError."""
-    if not isinstance(value, list) or len(value) > RANGES_MAX:
-        raise ValueError(f"ranges: a list of at most {RANGES_MAX} pairs is wanted")
+    if not isinstance(value, list) or len(value) > most:
+        raise ValueError(f"ranges: a list of at most {most} pairs is wanted")
     for pair in value:
         if not (isinstance(pair, list) and len(pair) == 2 and all(map(_natural, pair)) and 1 <= pair[0] <= pair[1]):
             raise ValueError(f"range {str(pair)[:80]}: [first, last] with 1 <= first <= last is wanted")
@@ -106,10 +110,12 @@ def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> R
     refused = message.get("refused", {})
     if not isinstance(journal, str) or not _natural(through):
         raise RefusedError("`journal` (text) and `through` (a boxseq) are wanted")
-    if not isinstance(refused, dict) or not all(seq.isdecimal() and isinstance(refused[seq], str) for seq in refused):
+    if not isinstance(refused, dict) or not all(
+        SEQ.fullmatch(seq) and isinstance(reason, str) for seq, reason in refused.items()
+    ):
         raise RefusedError("`refused` must map a boxseq to a reason")
     try:
-        also = ranges(message.get("also", []))
+        also = ranges(message.get("also", []), RANGES_MAX)
     except ValueError as error:
         raise RefusedError(f"also: {error}") from None
     return Receipt(

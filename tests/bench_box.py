@@ -295,7 +295,7 @@ class Bench:
     def arrive(self, topic: str, payload: bytes, *, retained: bool = False) -> list[Action]:
         return self.say(Arrived(self.connects[-1].session, topic, payload, retained))
 
-    def order(self, verb: str, data: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    def order(self, verb: str, data: Any, /, **changes: Any) -> dict[str, Any]:
         """A command as duty-desk would send it, unsigned."""
         self._commands += 1
         return {
