@@ -285,8 +285,9 @@ class Outbox:
             lowest = min(first for first, _ in cut)
             self._through = min(self._through, lowest - 1)
             for lane in self._lanes.values():
-                lane.ready.clear()
-                lane.tail, lane.on_disk, lane.stale = lowest - 1, True, lane.asked
+                lane.ready = [event for event in lane.ready if event.seq < lowest]
+                heapq.heapify(lane.ready)
+                lane.tail, lane.on_disk, lane.stale = min(lane.tail, lowest - 1), True, lane.asked
         return cut
 
     # ---- time

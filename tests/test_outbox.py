@@ -364,6 +364,14 @@ def test_asking_again_for_what_does_not_exist_asks_for_nothing() -> None:
     assert Sender(made).all() == [1]
 
 
+def test_what_waits_below_what_central_asks_for_again_is_not_forgotten() -> None:
+    events = [event(seq) for seq in range(1, 9)]
+    made = outbox()
+    recorded(made, *events)
+    made.owe_again([(6, 7)])
+    assert sorted(drained(made, Disk(events))) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 @pytest.mark.parametrize("lowest", [1, 2, 151])
 def test_a_fetch_that_was_out_when_central_asked_again_loses_nothing(lowest: int) -> None:
     """Its answer was read before the journal owed the events again, and comes after the outbox was told."""
