@@ -52,8 +52,7 @@ class Draft:
 
 def uuid7(wall_us: int, random: int) -> str:
     """A UUID of version 7 (RFC 9562): 48 bits of milliseconds, 74 random bits out of `random`."""
-    value = (wall_us // 1000 & (1 << 48) - 1) << 80 | random & (1 << 74) - 1
-    high = value >> 64 & ~0xF000 | 0x7000 | (random >> 62 & 0xFFF)
+    high = (wall_us // 1000 & (1 << 48) - 1) << 16 | 0x7000 | random >> 62 & 0xFFF
     low = random & (1 << 62) - 1 | 0b10 << 62
     text = f"{high:016x}{low:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import rfc8785
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -96,11 +96,12 @@ def public_key(state_dir: Path) -> bytes:
 
 
 def _load(path: Path) -> Ed25519Signer:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is locked with a password
+        raise ValueError(f"{path}: found no key that can be read ({error}); an Ed25519 key is wanted") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(
-            f"{path}: found a key of another kind; an Ed25519 key is wanted: move it away, a new one is made"
-        )
+        raise ValueError(f"{path}: found a key of another kind; an Ed25519 key is wanted")
     return Ed25519Signer(key)
 
 
@@ -131,7 +132,7 @@ def verify_chain(
             canonical = rfc8785.dumps(event)
         except (ValueError, RecursionError):
             return f"seq {seq}: not JSON"
-        if canonical != body or event.get("boxseq") != seq:
+        if canonical != body or not isinstance(event, dict) or event.get("boxseq") != seq:
             return f"seq {seq}: changed (not the bytes of event {seq})"
         if event.get("prevhash") != b64(prevhash):
             return f"seq {seq}: does not join the event before it (prevhash)"

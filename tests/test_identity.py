@@ -1,0 +1,193 @@
+"""The box's key, its signatures, and the check of a chain."""
+
+import stat
+from pathlib import Path
+
+import pytest
+import rfc8785
+from bench_box import BOX_KEY, CENTRAL
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+from agent.events import Chain, Draft, Stamp
+from agent.identity import (
+    KEY_FILE,
+    Ed25519Signer,
+    b64,
+    load_or_make_key,
+    public_key,
+    signed_by,
+    unb64,
+    verify_chain,
+)
+from agent.models import ScanData
+
+SIGNER = Ed25519Signer(BOX_KEY)
+
+
+def events(count: int, signer: Ed25519Signer = SIGNER) -> list[tuple[int, bytes]]:
+    chain = Chain("/callbox/s/b", "9b1deb4d", "5f0c2a9e", signer)
+    data: list[ScanData] = [{"input": "desk", "code": str(n)} for n in range(count)]
+    drafts = [Draft(f"id-{n}", "scan.code", "desk", Stamp(n, n * 1_000_000), one) for n, one in enumerate(data)]
+    return [(event.seq, event.body) for event in map(chain.seal, drafts)]
+
+
+# ---- signatures
+
+
+@pytest.mark.parametrize(
+    ("secret", "public", "message", "signature"),
+    [  # RFC 8032, section 7.1, tests 2 and 3
+        (
+            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+            "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+        (
+            "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+            "af82",
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+            "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        ),
+    ],
+)
+def test_ed25519_signs_as_rfc_8032_does(secret: str, public: str, message: str, signature: str) -> None:
+    signer = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret)))
+    assert signer.alg == "Ed25519"
+    assert signer.public.hex() == public
+    assert signer.sign(bytes.fromhex(message)).hex() == signature
+
+
+def test_a_message_is_signed_over_its_canonical_form_without_sig() -> None:
+    message = {"z": 1, "a": "\u6765"}
+    sig = b64(BOX_KEY.sign('{"a":"\u6765","z":1}'.encode()))
+    assert signed_by(SIGNER.public, {**message, "sig": sig})
+    assert not signed_by(SIGNER.public, {**message, "z": 2, "sig": sig})
+    assert not signed_by(CENTRAL.public_key().public_bytes_raw(), {**message, "sig": sig})
+    assert not signed_by(SIGNER.public, message)
+
+
+def test_a_signature_has_one_spelling() -> None:
+    """The last character of 86 carries 4 spare bits: another one would decode to the same 64 bytes."""
+    sig = b64(BOX_KEY.sign(b"{}"))
+    assert signed_by(SIGNER.public, {"sig": sig})
+    others = [sig[:-1] + char for char in "ABCDEFGHQgwx_-" if sig[:-1] + char != sig]
+    assert not any(signed_by(SIGNER.public, {"sig": other}) for other in others)
+    assert not signed_by(SIGNER.public, {"sig": sig + "=="})
+
+
+@pytest.mark.parametrize("text", ["", "AA", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "B", "+" * 43, "é" * 43])
+def test_32_bytes_are_43_characters_of_base64url_and_nothing_else(text: str) -> None:
+    assert unb64("A" * 43, 32) == bytes(32)
+    with pytest.raises(ValueError, match=r"base64url|ASCII"):
+        unb64(text, 32)
+
+
+# ---- the chain
+
+
+def test_a_whole_chain_is_whole_from_any_place_on() -> None:
+    assert verify_chain(events(10), SIGNER.public) is None
+    assert verify_chain([], SIGNER.public) is None
+
+
+def test_a_missing_event_shows() -> None:
+    chain = events(5)
+    assert verify_chain(chain[:2] + chain[3:], SIGNER.public) == "seq 3: missing (the next one is 4)"
+    assert verify_chain(chain[1:], SIGNER.public) == "seq 1: missing (the next one is 2)"
+
+
+def test_a_changed_byte_shows_wherever_it_is() -> None:
+    chain = events(3)
+    body = chain[1][1]
+    for at in range(0, len(body), 7):
+        changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+        problem = verify_chain([chain[0], (2, changed), chain[2]], SIGNER.public)
+        assert problem is not None, f"byte {at}"
+        assert problem.startswith("seq 2: ")
+
+
+def test_swapped_events_show() -> None:
+    chain = events(4)
+    problem = verify_chain([chain[0], (2, chain[2][1]), (3, chain[1][1]), chain[3]], SIGNER.public)
+    assert problem == "seq 2: changed (not the bytes of event 2)"
+
+
+def test_an_event_that_joins_another_chain_shows() -> None:
+    chain, other = events(3), events(3, Ed25519Signer(CENTRAL))
+    assert verify_chain([chain[0], (2, other[1][1])], SIGNER.public) == (
+        "seq 2: does not join the event before it (prevhash)"
+    )
+
+
+def test_a_chain_forged_with_another_key_shows() -> None:
+    assert verify_chain(events(3, Ed25519Signer(CENTRAL)), SIGNER.public) == "seq 1: the signature is not this key's"
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"[]", b"7", b"null", b"[" * 5000, b'{"boxseq":1}', b"\xff"])
+def test_what_is_no_event_shows_and_stops_nothing(body: bytes) -> None:
+    problem = verify_chain([(1, body)], SIGNER.public)
+    assert problem is not None
+    assert problem.startswith("seq 1: ")
+
+
+def test_the_same_content_written_otherwise_is_changed() -> None:
+    [(seq, body)] = events(1)
+    spaced = body.replace(b":", b": ", 1)
+    assert verify_chain([(seq, spaced)], SIGNER.public) == "seq 1: changed (not the bytes of event 1)"
+
+
+# ---- the key file
+
+
+def test_a_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    made = load_or_make_key(state_dir)
+    assert stat.S_IMODE((state_dir / KEY_FILE).stat().st_mode) == 0o600
+    assert load_or_make_key(state_dir).public == made.public == public_key(state_dir)
+    message = rfc8785.dumps({"a": 1})
+    assert signed_by(made.public, {"a": 1, "sig": b64(made.sign(message))})
+
+
+def test_what_a_crash_left_of_a_key_is_replaced(tmp_path: Path) -> None:
+    leftover = tmp_path / "box.new"
+    leftover.write_bytes(b"-----BEGIN PRIV")
+    leftover.chmod(0o644)
+    load_or_make_key(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [KEY_FILE]
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
+
+
+def pem(key: object, password: bytes | None = None) -> bytes:
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    raw: bytes = key.private_bytes(  # type: ignore[attr-defined]
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "box.key"),
+        (b"not a key", "box.key"),
+        (pem(BOX_KEY, b"secret"), "box.key"),
+        (pem(generate_private_key(65537, 2048)), "a key of another kind"),
+    ],
+    ids=["empty", "garbage", "locked", "another kind"],
+)
+def test_a_file_that_holds_no_key_is_named_and_never_overwritten(tmp_path: Path, content: bytes, found: str) -> None:
+    file = tmp_path / KEY_FILE
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=found):
+        load_or_make_key(tmp_path)
+    assert file.read_bytes() == content
+
+
+def test_a_box_without_a_key_has_no_public_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        public_key(tmp_path)
