@@ -149,6 +149,7 @@ class Session:
             client.username_pw_set(user, _secret(link.password_file))
         client.will_set(f"{self._root}/state", will(self.name), qos=1, retain=True)
         client.on_socket_open = _tune
+        client.on_socket_close = self._on_socket_close
         # Without this, `publish` writes to the socket in the caller's thread, across this one.
         client.on_socket_register_write = _leave_writing_to_the_loop
         client.on_connect = self._on_connect
@@ -210,6 +211,11 @@ class Session:
                 f"the broker ended the session: {code}", "check its log: is this box's id used twice?"
             )
 
+    def _on_socket_close(self, _client: paho.Client, _: Any, sock: Any) -> None:
+        if self._reason is None and isinstance(sock, _TellingSocket) and sock.broke is not None:
+            self._answered = True
+            self._reason = link_error(sock.broke)
+
     def _on_publish(self, _client: paho.Client, _: Any, mid: int, code: ReasonCode, *_more: Any) -> None:
         self._answer(Acked(self.name, mid, code.value if self._five else 0))
 
@@ -229,10 +235,26 @@ def _tune(_client: paho.Client, _userdata: Any, sock: Any) -> None:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
+class _TellingSocket(ssl.SSLSocket):
+    """Keeps why it broke: in TLS 1.3 a client certificate is refused after the handshake, and paho drops the reason."""
+
+    broke: ssl.SSLError | None = None
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.broke = error
+            raise
+
+
 def _tls(link: "Link") -> ssl.SSLContext:
     """The broker's certificate must come from `ca` and name the host. Raises OSError, ssl.SSLError."""
     context = ssl.create_default_context(cafile=link.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _TellingSocket
     if link.cert is not None:
         context.load_cert_chain(link.cert, link.key)
     return context
