@@ -334,6 +334,22 @@ def test_a_restart_forgets_nothing(tmp_path: Path, box: FakeBox) -> None:
         second.close()
 
 
+def test_two_events_of_one_number_are_both_kept_and_flagged(tmp_path: Path, box: FakeBox) -> None:
+    first = Bench(tmp_path / "c.db")
+    one, two = box.press(), box.press()
+    box.seq, box.prevhash = 1, json.loads(two)["prevhash"]
+    first.send(box, "state", box.state())
+    first.send(box, "event/alarm", one, two, box.press(), box.press())
+    assert first.rows("SELECT seq, problems FROM events ORDER BY rowid")[:3] == [(1, ""), (2, ""), (2, "twin")]
+    first.close()
+    second = Bench(tmp_path / "c.db")
+    try:
+        receipt = second.receipts(bool)[-1]
+        assert (receipt["through"], receipt["also"]) == (3, [])
+    finally:
+        second.close()
+
+
 def test_nothing_is_acknowledged_that_the_disk_did_not_take(bench: Bench, box: FakeBox) -> None:
     press = box.press()
     bench.send(box, "state", box.state())
@@ -409,8 +425,9 @@ def test_the_chain_is_checked_towards_a_later_neighbour_too(bench: Bench, box: F
     one, two = box.press(), box.press()
     bench.send(box, "event/alarm", two, one)
     assert bench.rows("SELECT seq, problems FROM events ORDER BY seq") == [(1, ""), (2, "")]
+    three = box.press()
     box.prevhash = b64(b"x" * 32)
-    three, four = box.press(), box.press()
+    four = box.press()
     bench.send(box, "event/alarm", four, three)
     assert bench.rows("SELECT seq, problems FROM events WHERE seq > 2 ORDER BY seq") == [(3, "chain"), (4, "")]
 

@@ -1,15 +1,16 @@
 """The operator page in a real headless Chromium, on a central with a real broker and a box made by hand.
 
-`python tests/test_page.py DIRECTORY` takes the pictures of the README: page-en.png, page-zh.png and narrow ones.
+`python tests/test_page.py DIRECTORY` takes the pictures of the README from the real demo: page-en.png, page-zh.png,
+and beside them narrow ones and the page at rest.
 """
 
 import base64
 import json
 import re
+import signal
+import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -435,39 +436,57 @@ def test_the_page_may_load_nothing_from_elsewhere(desk: Desk) -> None:
 
 
 def pictures(directory: Path) -> None:
-    """A desk in the middle of its work, in both languages and two widths."""
-    with tempfile.TemporaryDirectory() as store, chromium() as browser:
-        desk = Desk(Path(store))
-        far = desk.add_box(WireBox(name="jiangyang/checkpoint-02", journal="77aa77aa"))
-        closed = desk.box.alarm(desk.box.press(ago_s=4))
-        desk.box.audit("acknowledged", case=closed, by="/operators/duty-desk", note="")
-        desk.box.audit("closed", case=closed, by="/operators/duty-desk", note="")
-        desk.box.say("event/scan", desk.box.event("scan.code", code="T-0042", input="desk"))
-        late = far.event("alarm.intrusion", ago_s=80, transition="raised", cid=130, count=1, input="door")
-        broken = {"alarm-2": {"value": "idle", "quality": "open"}, "door": {"value": "idle", "quality": "good"}}
-        far.say(
-            "state", far.state("s2", name="Riverside checkpoint", trouble=["input alarm-2"], inputs=broken), retain=True
-        )
-        case = far.alarm(late)
-        far.audit("acknowledged", case=case, by="/operators/duty-desk", note="Patrol 3 →")
-        desk.box.alarm(desk.box.event("alarm.holdup", transition="raised", cid=122, count=1, input="counter"))
-        panic = desk.box.alarm(desk.box.press())
-        desk.box.alarm(desk.box.press(case=panic, count=2))
-        desk.bench.light("amber", True)
-        for lang, locale in (("en", "en-GB"), ("zh", "zh-CN")):
-            for name, width, height in ((f"page-{lang}", 1280, 900), (f"page-{lang}-narrow", 390, 844)):
-                context = browser.new_context(viewport={"width": width, "height": height}, locale=locale)
-                page = context.new_page()
-                page.goto(desk.central.url)
-                expect(page.get_by_test_id("case")).to_have_count(3)
-                page.locator("h1").click()  # as a person would: now the sound is on
-                expect(page.locator("#sound")).to_have_attribute("data-sound", "on")
-                page.screenshot(path=directory / f"{name}.png", full_page="narrow" in name)
-                context.close()
-        desk.close()
+    """Of the real demo in the middle of its work: each language, wide and narrow, and the desk at rest."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "demo", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert demo.stdout is not None
+    url = next(word for line in demo.stdout for word in line.split() if word.startswith("http://"))
+    try:
+        with chromium() as browser:
+            page = shot(browser, url, "en", 1280)
+            page.screenshot(path=directory / "page-at-rest.png")
+            page.locator("[data-testid=press][data-input=alarm-1]").click()
+            act(page, "panic", "close", "A child at play, the mother was there")
+            expect(page.get_by_test_id("closed-case")).to_have_count(1)
+            page.locator("[data-testid=press][data-input=door]").click()
+            act(page, "tamper", "acknowledge", "Patrol 3 is on the way")
+            expect(page.locator("[data-testid=case][data-state=acknowledged]")).to_have_count(1)
+            page.locator("[data-testid=press][data-input=door]").click()
+            page.locator("#scan-code").fill("TICKET-0042")
+            page.keyboard.press("Enter")
+            page.locator("[data-testid=press][data-input=counter]").click()
+            expect(page.locator("[data-testid=case][data-kind=holdup]")).to_have_count(1)
+            for count in ("1", "2"):
+                page.locator("[data-testid=press][data-input=alarm-1]").click()
+                expect(page.locator("[data-kind=panic][data-testid=case]")).to_have_attribute("data-count", count)
+            for lang in ("en", "zh"):
+                for name, width in ((f"page-{lang}", 1280), (f"page-{lang}-narrow", 390)):
+                    page = shot(browser, url, lang, width)
+                    page.screenshot(path=directory / f"{name}.png", full_page=width == 390)
+    finally:
+        demo.send_signal(signal.SIGINT)
+        demo.wait()
+
+
+def act(page: Page, kind: str, action: str, note: str) -> None:
+    page.locator(f"[data-testid=case][data-kind={kind}] [data-action={action}]").click()
+    page.locator("#note").fill(note)
+    page.keyboard.press("Enter")
+
+
+def shot(browser: Browser, url: str, lang: str, width: int) -> Page:
+    """The page, its sound on, in a moment when a lamp is lit (at rest none is)."""
+    locale = {"en": "en-GB", "zh": "zh-CN"}[lang]
+    page = browser.new_context(viewport={"width": width, "height": 1000}, locale=locale).new_page()
+    page.goto(url)
+    expect(page.locator("[data-testid=box][data-link=online]")).to_be_visible(timeout=DEADLINE_S * 1000)
+    page.locator("h1").click()  # as a person would: from the first click on it may sound
+    expect(page.locator("#sound")).to_have_attribute("data-sound", "on")
+    if page.get_by_test_id("case").count():
+        expect(page.locator("[data-lamp=green]")).to_have_attribute("data-lit", "true", timeout=DEADLINE_S * 1000)
+    return page
 
 
 if __name__ == "__main__":
-    start_s = time.monotonic()
     pictures(Path(sys.argv[1]))
-    print(f"pictures in {sys.argv[1]} after {time.monotonic() - start_s:.1f} s")  # noqa: T201

@@ -6,7 +6,7 @@ const LOST_MS = 15000; // the server beats every 5 s
 const BELL_EVERY_MS = 8000;
 const BELL_FOR_MS = 180000; // the bell stops by itself, the card does not
 const EVENTS_MAX = 60;
-const HOLD_MS = 100; // as long as a quick hand holds a button
+const HOLD_MS = 100; // as long as a quick hand takes to press and to let go
 const CONTACTS = ["intrusion", "tamper", "ac", "battery"];
 
 const cases = new Map(), boxes = new Map(), commands = new Map();
@@ -158,7 +158,7 @@ function caseCard(item) {
       h("p", { class: "when" }, h("time", { datetime: item.raised }, clockTime(item.raised)), " · ", agoOf(item.raised), item.count > 1 ? ` · ${times(item)}` : "", item.clock === "synced" ? null : h("span", { class: "aside" }, ` · ${t("page.clock_unsynced")}`)),
       h("ul", { class: "marks" }, ...marks(item)),
       acknowledged?.note && item.state === "acknowledged" ? h("blockquote", { data: { testid: "note" } }, acknowledged.note) : null,
-      commandLine(command && command.status === "done" && command.verb === "acknowledge" && item.state === "open" ? null : command),
+      commandLine(command?.status === "done" ? null : command),
       h("div", { class: "actions" },
         button("acknowledge", t("page.acknowledge"), "A", item.state !== "open" || (waiting && command.status === "sent"), item.state === "open" ? "main" : ""),
         button("close", t("page.close"), "C", waiting && command.status === "sent", item.state === "open" ? "" : "main"),
@@ -456,9 +456,9 @@ function buildBench() {
 let pressing = Promise.resolve(); // down, then up, never the other way round
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 function pushButton(input) {
-  const set = (down) => { pressing = pressing.then(() => send("bench/press", { input: input.id, down })).catch(complain); };
+  const set = (down) => { pressing = pressing.then(() => send("bench/press", { input: input.id, down })).catch(complain).then(() => pause(HOLD_MS)); };
   let held = false;
-  const down = () => { if (!held) { held = true; set(true); pressing = pressing.then(() => pause(HOLD_MS)); } };
+  const down = () => { if (!held) { held = true; set(true); } };
   const up = () => { if (held) { held = false; set(false); } };
   return h("button", { type: "button", class: `push ${input.kind}`, data: { testid: "press", input: input.id, kind: input.kind, action: `press ${input.id}` }, on: {
     pointerdown: (event) => { if (event.button === 0) { event.target.closest("button").setPointerCapture(event.pointerId); down(); } },
@@ -493,7 +493,7 @@ function patternOf(name, lit, now) {
     const before = lampShown[name];
     return !lit ? "dark" : before && now - before[1] < 9000 ? before[0] : "steady";
   }
-  const pattern = on < 350 && off > 0 && off < 350 ? "fast" : on < 500 ? "pulse" : on < 2500 || name !== "green" ? "slow" : "wink";
+  const pattern = name === "green" ? "wink" : on < 350 && off > 0 && off < 350 ? "fast" : on < 500 ? "pulse" : "slow";
   lampShown[name] = [pattern, now];
   return pattern;
 }
