@@ -72,7 +72,7 @@ def ask(state_dir: Path) -> dict[str, Any] | None:
             return None
         except OSError as error:
             raise BoxError(
-                f"{state_dir / SOCKET}: {error.strerror}", "run this as root or as the callbox user"
+                f"{state_dir / SOCKET}: {error.strerror or error}", "run this as root or as the callbox user"
             ) from None
         answer = b""
         with suppress(OSError):

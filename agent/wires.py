@@ -83,6 +83,9 @@ class Wire:
             raise DriverError(
                 self.name, f"{type(error).__name__}: {error}", "a fault in the driver: report it"
             ) from error
+        else:
+            if not self._stop.is_set():
+                raise DriverError(self.name, "the driver ended by itself", "a fault in the driver: report it")
 
     def _offline(self, state: RetryCallState) -> None:
         if state.outcome is not None:

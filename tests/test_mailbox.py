@@ -1,0 +1,91 @@
+"""The one way into the deciding thread: answers first, readings bounded."""
+
+import threading
+from collections.abc import Callable
+
+from agent.mail import Arrived, Recorded
+from agent.mailbox import ARRIVED_MAX, READINGS_MAX, Mailbox
+from drivers.contract import Edge
+
+DEADLINE_S = 10.0
+
+
+def edge(number: int) -> Edge:
+    return Edge("alarm-1", True, float(number))
+
+
+def recorded(through: int) -> Recorded:
+    return Recorded("9b1deb4d", through, {})
+
+
+def arrived() -> Arrived:
+    return Arrived("s", "receipt", b"{}", retained=False)
+
+
+def test_answers_come_before_readings_and_each_in_order() -> None:
+    mailbox = Mailbox()
+    mailbox.put(edge(1))
+    mailbox.answer(recorded(1))
+    mailbox.put(edge(2))
+    mailbox.answer(recorded(2))
+    assert [mailbox.take(0) for _ in range(5)] == [recorded(1), recorded(2), edge(1), edge(2), None]
+
+
+def test_readings_can_be_left_where_they_are() -> None:
+    mailbox = Mailbox()
+    mailbox.put(edge(1))
+    assert mailbox.take(0, readings=False) is None
+    assert mailbox.readings == 1
+    assert mailbox.take(0) == edge(1)
+
+
+def test_a_full_lane_of_readings_holds_the_driver_until_one_is_taken_and_loses_none() -> None:
+    mailbox = Mailbox()
+    for number in range(READINGS_MAX):
+        mailbox.put(edge(number))
+    done = threading.Event()
+
+    def driver() -> None:
+        mailbox.put(edge(READINGS_MAX))
+        done.set()
+
+    thread = threading.Thread(target=driver, daemon=True)
+    thread.start()
+    mailbox.answer(recorded(1))
+    assert mailbox.take(0) == recorded(1), "an answer passes a full lane"
+    assert not done.is_set()
+    assert mailbox.take(0) == edge(0)
+    assert done.wait(DEADLINE_S)
+    thread.join(DEADLINE_S)
+    assert [mailbox.take(0) for _ in range(READINGS_MAX)] == [edge(number) for number in range(1, READINGS_MAX + 1)]
+
+
+def test_a_flood_of_messages_is_dropped_and_counted_and_never_an_answer_of_the_journal() -> None:
+    mailbox = Mailbox()
+    for _ in range(ARRIVED_MAX + 5):
+        mailbox.answer(arrived())
+    mailbox.answer(recorded(7))
+    assert mailbox.dropped == 5
+    taken = [mailbox.take(0) for _ in range(ARRIVED_MAX + 1)]
+    assert taken[-1] == recorded(7)
+
+
+def test_who_waits_is_woken_by_a_message_and_by_wake() -> None:
+    wakes: tuple[Callable[[Mailbox], None], ...] = (
+        lambda mailbox: mailbox.put(edge(1)),
+        lambda mailbox: mailbox.answer(recorded(1)),
+        Mailbox.wake,
+    )
+    for wake in wakes:
+        mailbox = Mailbox()
+        taken: list[object] = []
+
+        def wait(mailbox: Mailbox = mailbox, taken: list[object] = taken) -> None:
+            taken.append(mailbox.take(DEADLINE_S))
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        while not taken and thread.is_alive():
+            wake(mailbox)
+            thread.join(0.01)
+        assert len(taken) == 1
