@@ -208,6 +208,9 @@ def _usable(path: Path) -> Journal:
     journal = Journal(path)
     try:
         journal.opened()
+    except (KeyError, TypeError, ValueError) as error:  # no name, or a case that cannot be read
+        journal.close()
+        raise BoxError(f"{path} is damaged ({error!r})", "it was moved aside") from None
     except BaseException:
         journal.close()
         raise
@@ -288,9 +291,12 @@ class Reader:
             raise BoxError(f"{path}: no journal there", "name the box with --config or --state-dir")
         try:
             self._sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-            self.name = str(self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()[0])
+            named = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
+        if named is None:
+            raise BoxError(f"{path} has no name: it is damaged", "the box moves it aside at its next start")
+        self.name = str(named[0])
 
     def events(
         self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False

@@ -1,0 +1,499 @@
+"""The journal: on the disk before anybody hears of it, and nothing of a transaction that failed."""
+
+import random
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import pytest
+from bench_box import BOX_KEY
+from sqlite_utils import Database
+
+from agent import schema
+from agent.errors import BoxError
+from agent.events import ZERO_HASH, Chain, Draft, Event, Stamp
+from agent.identity import Ed25519Signer, verify_chain
+from agent.journal import FILE, Journal, JournalWorker, Reader, open_journal
+from agent.kinds import CLASSES, EventClass
+from agent.mail import Fetch, Fetched, Recorded, StorageFailed, Write
+
+DEADLINE_S = 10.0
+TYPES = {
+    "alarm": "alarm.panic",
+    "trouble": "trouble.ac",
+    "scan": "scan.code",
+    "status": "status.test",
+    "audit": "audit.config",
+}
+
+
+def chain(name: str) -> Chain:
+    return Chain("/callbox/s/b", name, "5f0c2a9e", Ed25519Signer(BOX_KEY))
+
+
+def sealed(made: Chain, cls: EventClass = "scan") -> Event:
+    data: Any = {"input": "desk"}
+    return made.seal(Draft(f"id-{made.seq + 1}", TYPES[cls], "desk", Stamp(1.0, 1), data))
+
+
+class Opened:
+    """An open journal with the chain that goes on in it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.journal = Journal(path)
+        self.chain = chain(self.journal.opened().name)
+
+    def record(self, *classes: EventClass, **more: Any) -> None:
+        events = tuple(sealed(self.chain, cls) for cls in classes)
+        self.journal.write([Write(events=events, **more)])
+
+    def owed(self) -> list[int]:
+        return sorted(
+            event.seq for cls in CLASSES for event in self.journal.fetch(Fetch(cls, 0, 1000))[0] if event.cls == cls
+        )
+
+    def counted(self) -> int:
+        assert sum(self.journal.pending.values()) == len(self.owed())
+        return len(self.owed())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / FILE
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Opened]:
+    made = Opened(path)
+    yield made
+    made.journal.close()
+
+
+# ---- what is written
+
+
+def test_a_new_journal_has_a_name_and_counts_from_nothing(opened: Opened) -> None:
+    found = opened.journal.opened()
+    assert len(found.name) == 8
+    assert int(found.name, 16) >= 0
+    assert (found.seq, found.prevhash, found.cases, found.seen, found.volatile) == (0, ZERO_HASH, (), {}, False)
+    assert found.pending == dict.fromkeys(CLASSES, 0)
+
+
+def test_every_commit_is_synced_in_full(opened: Opened) -> None:
+    sql = opened.journal._sql
+    pragmas = [sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2], "NORMAL loses committed rows at a power cut"
+    assert sql.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+
+
+def test_an_event_is_owed_from_its_commit_on_and_comes_back_byte_for_byte(opened: Opened) -> None:
+    event = sealed(opened.chain, "alarm")
+    opened.journal.write([Write(events=(event,))])
+    assert opened.journal.fetch(Fetch("alarm", 0, 10)) == ((event,), False)
+    assert opened.journal.pending["alarm"] == 1
+
+
+def test_everything_is_still_there_after_it_is_opened_again(opened: Opened, path: Path) -> None:
+    opened.record("alarm", "scan", cases={"c-1": '{"last_seq": 1}'}, seen={"k": 9e12}, settings={"last_end": "clean"})
+    opened.record("audit", delivered=((2, 2),))
+    before = opened.journal.opened()
+    opened.journal.close()
+    again = Journal(path)
+    assert again.opened() == before
+    assert before.seq == 3
+    assert before.pending == {"alarm": 1, "trouble": 0, "scan": 0, "status": 0, "audit": 1}
+    assert before.cases == (('{"last_seq": 1}', True),)
+    assert (before.seen, before.settings["last_end"]) == ({"k": 9e12}, "clean")
+    again.close()
+
+
+def test_a_chain_goes_on_over_a_restart(opened: Opened, path: Path) -> None:
+    opened.record("scan", "scan")
+    opened.journal.close()
+    again = Journal(path)
+    found = again.opened()
+    later = Chain("/callbox/s/b", found.name, "5f0c2a9e", Ed25519Signer(BOX_KEY), found.seq, found.prevhash)
+    again.write([Write(events=(sealed(later),))])
+    again.close()
+    reader = Reader(path.parent)
+    assert verify_chain(reader.events(), Ed25519Signer(BOX_KEY).public) is None
+    reader.close()
+
+
+def test_a_transaction_is_whole_or_nothing_of_it(opened: Opened) -> None:
+    opened.record("alarm", cases={"c": '{"last_seq": 1}'})
+    good = sealed(opened.chain)
+    before = opened.journal.opened()
+    twice = good._replace(seq=1)
+    writes = [
+        Write(events=(good,), delivered=((1, 1),), cases={"c": None}),
+        Write(events=(twice,), settings={"x": "y"}),
+    ]
+    with pytest.raises(sqlite3.IntegrityError):
+        opened.journal.write(writes)
+    assert opened.journal.opened() == before
+    assert opened.counted() == 1
+
+
+def test_a_case_is_kept_changed_and_removed_with_the_event_that_does_it(opened: Opened) -> None:
+    opened.record("alarm", cases={"a": '{"last_seq": 1}', "b": '{"last_seq": 1}'})
+    opened.record("alarm", cases={"a": '{"last_seq": 2}', "b": None})
+    assert opened.journal.opened().cases == (('{"last_seq": 2}', True),)
+    opened.journal.write([Write(delivered=((1, 2),))])
+    assert opened.journal.opened().cases == (('{"last_seq": 2}', False),)
+
+
+def test_what_is_delivered_is_owed_no_more_and_stays_in_the_journal(opened: Opened, path: Path) -> None:
+    opened.record(*CLASSES * 3)
+    opened.journal.write([Write(delivered=((1, 10), (12, 12)))])
+    assert opened.owed() == [11, 13, 14, 15]
+    assert opened.counted() == 4
+    opened.journal.write([Write(delivered=((1, 2**53),))])
+    assert opened.counted() == 0
+    assert opened.journal.opened().seq == 15
+
+
+def test_what_central_asks_for_again_is_owed_again_once(opened: Opened) -> None:
+    opened.record(*CLASSES * 2)
+    opened.journal.write([Write(delivered=((1, 10),))])
+    for _ in range(2):
+        opened.journal.write([Write(owe=((3, 4), (4, 6), (9, 1000)))])
+    assert opened.owed() == [3, 4, 5, 6, 9, 10]
+    assert opened.counted() == 6
+
+
+def test_what_is_parked_is_owed_no_more_until_central_asks_for_it(opened: Opened, path: Path) -> None:
+    opened.record("scan", "scan", "scan")
+    for _ in range(2):
+        opened.journal.write([Write(parked={2: "too large"})])
+    assert opened.owed() == [1, 3]
+    reader = Reader(path.parent)
+    assert reader.parked() == {2: "too large"}
+    opened.journal.write([Write(owe=((2, 2),))])
+    assert opened.owed() == [1, 2, 3]
+    assert reader.parked() == {}
+    reader.close()
+    assert opened.counted() == 3
+
+
+def test_the_counts_of_what_is_owed_are_right_after_any_sequence(opened: Opened) -> None:
+    rng = random.Random(5)
+    owed: set[int] = set()
+    for step in range(300):
+        first = rng.randint(1, opened.chain.seq + 1)
+        span = (first, first + rng.randrange(20))
+        match rng.randrange(4):
+            case 0 | 1:
+                events = tuple(sealed(opened.chain, rng.choice(CLASSES)) for _ in range(rng.randrange(4)))
+                write, change = Write(events=events), owed.union(event.seq for event in events)
+            case 2:
+                write, change = Write(delivered=(span,)), {seq for seq in owed if not span[0] <= seq <= span[1]}
+            case _:
+                again = {seq for seq in range(span[0], span[1] + 1) if seq <= opened.chain.seq}
+                write, change = Write(owe=(span,), parked={span[0]: "x"}), owed.union(again) - {span[0]}
+        opened.journal.write([write])
+        owed = change
+        assert set(opened.owed()) == owed, f"step {step}"
+        assert opened.counted() == len(owed)
+
+
+def test_a_fetch_pages_through_what_is_owed_oldest_first(opened: Opened) -> None:
+    classes: tuple[EventClass, ...] = ("scan", "alarm")
+    opened.record(*classes * 5)
+    opened.journal.write([Write(delivered=((3, 3),))])
+    events, more = opened.journal.fetch(Fetch("scan", 0, 2))
+    assert ([event.seq for event in events], more) == ([1, 5], True)
+    events, more = opened.journal.fetch(Fetch("scan", 5, 2))
+    assert ([event.seq for event in events], more) == ([7, 9], False)
+    assert opened.journal.fetch(Fetch("scan", 9, 2)) == ((), False)
+
+
+def test_ids_of_commands_are_forgotten_when_they_have_expired(opened: Opened) -> None:
+    opened.journal.write([Write(seen={"old": 1.0})])
+    opened.journal.write([Write(seen={"new": 9e12})])
+    assert opened.journal.opened().seen == {"new": 9e12}
+
+
+def test_migrations_applied_twice_do_nothing(path: Path) -> None:
+    for _ in range(2):
+        db = Database(sqlite3.connect(path))
+        schema.bring_up_to_date(db)
+        db.conn.commit()
+        names = [row[0] for row in db.conn.execute("SELECT value FROM settings WHERE name='journal'")]
+        db.conn.close()
+    journal = Journal(path)
+    assert [journal.opened().name] == names
+    journal.close()
+
+
+# ---- files that are no journal
+
+
+def aside(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir() if ".aside-" in file.name)
+
+
+def test_a_file_that_is_no_database_is_moved_aside_whole(path: Path) -> None:
+    path.write_bytes(b"a love letter, and not a database at all" * 100)
+    journal, reason = open_journal(path.parent, 1234.5)
+    assert "moved aside" in reason
+    assert aside(path.parent) == [f"{FILE}.aside-1234"]
+    assert (path.parent / f"{FILE}.aside-1234").read_bytes().startswith(b"a love letter")
+    assert (journal.opened().seq, journal.opened().volatile) == (0, False)
+    journal.close()
+
+
+def test_a_journal_of_a_newer_agent_is_moved_aside_and_not_touched(opened: Opened, path: Path) -> None:
+    opened.record("alarm")
+    opened.journal._sql.execute(f"PRAGMA user_version={schema.SCHEMA_VERSION + 1}")
+    opened.journal.close()
+    content = path.read_bytes()
+    journal, reason = open_journal(path.parent, 99.0)
+    assert "install the newer agent" in reason
+    assert (path.parent / f"{FILE}.aside-99").read_bytes() == content
+    journal.close()
+
+
+def test_another_programs_database_is_moved_aside(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE recipes (name TEXT)")
+    other.commit()
+    other.close()
+    journal, reason = open_journal(path.parent, 99.0)
+    assert "another program's database" in reason
+    assert aside(path.parent) == [f"{FILE}.aside-99"]
+    journal.close()
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+def test_a_half_written_file_is_moved_aside_and_the_box_starts(path: Path, keep: float) -> None:
+    made = Opened(path)
+    classes: tuple[EventClass, ...] = ("scan",)
+    made.record(*classes * 400)
+    made.journal.checkpoint(-1)
+    made.journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    journal, reason = open_journal(path.parent, 99.0)
+    assert reason != ""
+    assert (path.parent / f"{FILE}.aside-99").exists()
+    assert journal.opened().seq == 0
+    journal.close()
+
+
+def test_an_empty_file_is_a_new_journal(path: Path) -> None:
+    path.touch()
+    journal, reason = open_journal(path.parent, 99.0)
+    assert (reason, journal.opened().seq) == ("", 0)
+    journal.close()
+
+
+def test_a_file_with_our_mark_and_no_content_is_a_new_journal(path: Path) -> None:
+    """The power went between the mark and the first table."""
+    sql = sqlite3.connect(path)
+    sql.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    sql.close()
+    journal, reason = open_journal(path.parent, 99.0)
+    assert (reason, journal.opened().seq) == ("", 0)
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM settings", "INSERT INTO cases VALUES ('x', '{')", "INSERT INTO cases VALUES ('x', '{}')"]
+)
+def test_a_journal_whose_rows_are_damaged_is_moved_aside(opened: Opened, path: Path, damage: str) -> None:
+    opened.journal._sql.execute(damage)
+    opened.journal._sql.commit()
+    opened.journal.close()
+    journal, reason = open_journal(path.parent, 99.0)
+    assert reason != ""
+    assert aside(path.parent) == [f"{FILE}.aside-99"]
+    journal.close()
+
+
+def test_where_the_disk_takes_no_file_the_journal_is_in_memory_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    journal, reason = open_journal(tmp_path / "file" / "state", 99.0)
+    assert "check the disk and whom state_dir belongs to" in reason
+    assert journal.opened().volatile
+    journal.close()
+
+
+def test_where_the_journal_cannot_be_opened_it_is_in_memory_and_nothing_is_moved(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    journal, reason = open_journal(tmp_path, 99.0)
+    assert "state_dir cannot be written" in reason
+    assert journal.opened().volatile
+    assert aside(tmp_path) == []
+    journal.close()
+
+
+# ---- the worker
+
+
+class Worker:
+    """A worker over a journal, with a gate in front of its commits."""
+
+    def __init__(self, path: Path, *, fail_at: int = 0) -> None:
+        self.answers = Queue[Recorded | Fetched | StorageFailed]()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.commits: list[int] = []
+        journal = Journal(path)
+        self.chain = chain(journal.opened().name)
+        write = journal.write
+
+        def gated(writes: Any) -> None:
+            assert self.gate.wait(DEADLINE_S)
+            self.commits.append(sum(len(one.events) for one in writes))
+            if len(self.commits) == fail_at:
+                raise sqlite3.OperationalError("disk I/O error")
+            write(writes)
+
+        journal.write = gated  # type: ignore[method-assign]
+        self.worker = JournalWorker(journal, self.answers.put)
+
+    def answer(self) -> Recorded | Fetched | StorageFailed:
+        return self.answers.get(timeout=DEADLINE_S)
+
+
+def test_recorded_is_said_only_after_the_commit(path: Path) -> None:
+    made = Worker(path)
+    made.gate.clear()
+    made.worker.ask(Write(events=(sealed(made.chain, "alarm"),)))
+    with pytest.raises(Empty):
+        made.answers.get(timeout=0.05)
+    made.gate.set()
+    answer = made.answer()
+    assert isinstance(answer, Recorded)
+    assert (answer.journal, answer.through, answer.pending["alarm"]) == (made.worker.name, 1, 1)
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT seq FROM events").fetchall() == [(1,)]
+    other.close()
+    assert made.worker.close(DEADLINE_S)
+
+
+def test_what_waits_goes_into_one_transaction(path: Path) -> None:
+    made = Worker(path)
+    made.gate.clear()
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    for _ in range(50):
+        made.worker.ask(Write(events=(sealed(made.chain),)))
+    made.gate.set()
+    through = 0
+    while through < 51:
+        answer = made.answer()
+        assert isinstance(answer, Recorded)
+        through = answer.through
+    assert sum(made.commits) == 51
+    assert len(made.commits) <= 3, "group commit"
+    assert made.worker.close(DEADLINE_S)
+
+
+def test_a_fetch_sees_everything_that_was_asked_before_it(path: Path) -> None:
+    made = Worker(path)
+    made.worker.ask(Write(events=(sealed(made.chain), sealed(made.chain))))
+    made.worker.ask(Write(delivered=((1, 1),)))
+    made.worker.ask(Fetch("scan", 0, 10))
+    while isinstance(answer := made.answer(), Recorded):
+        pass
+    assert isinstance(answer, Fetched)
+    assert [event.seq for event in answer.events] == [2]
+    assert made.worker.close(DEADLINE_S)
+
+
+def test_delivered_marks_alone_are_committed_before_long(path: Path) -> None:
+    made = Worker(path)
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    made.answer()
+    made.worker.ask(Write(delivered=((1, 1),)))
+    answer = made.answer()
+    assert isinstance(answer, Recorded)
+    assert answer.pending["scan"] == 0
+    assert made.worker.close(DEADLINE_S)
+
+
+def test_a_close_writes_what_waits(path: Path) -> None:
+    made = Worker(path)
+    made.gate.clear()
+    for _ in range(10):
+        made.worker.ask(Write(events=(sealed(made.chain),)))
+    made.worker.ask(Write(settings={"last_end": "clean"}))
+    made.gate.set()
+    assert made.worker.close(DEADLINE_S)
+    journal = Journal(path)
+    assert (journal.opened().seq, journal.opened().settings["last_end"]) == (10, "clean")
+    journal.close()
+
+
+def test_after_an_error_it_says_so_once_and_writes_no_more(path: Path) -> None:
+    made = Worker(path, fail_at=2)
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    assert isinstance(made.answer(), Recorded)
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    answer = made.answer()
+    assert isinstance(answer, StorageFailed)
+    assert answer.reason.startswith("disk I/O error; ")
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    assert made.worker.close(DEADLINE_S)
+    assert made.answers.empty()
+    journal = Journal(path)
+    assert journal.opened().seq == 1
+    journal.close()
+
+
+def test_a_disk_that_hangs_does_not_hold_the_end_of_the_box(path: Path) -> None:
+    made = Worker(path)
+    made.gate.clear()
+    made.worker.ask(Write(events=(sealed(made.chain),)))
+    assert not made.worker.close(0.05)
+    made.gate.set()
+    assert made.worker.close(DEADLINE_S)
+
+
+# ---- another process
+
+
+def test_a_reader_reads_while_the_writer_writes(opened: Opened, path: Path) -> None:
+    opened.record("alarm", "scan", "audit")
+    reader = Reader(path.parent)
+    found = reader.events()
+    first = next(found)
+    opened.record("alarm", delivered=((2, 2),))
+    assert [first[0], *(seq for seq, _ in found)] == [1, 2, 3], "one moment"
+    assert [seq for seq, _ in reader.events(after=2)] == [3, 4]
+    assert [seq for seq, _ in reader.events(cls="alarm")] == [1, 4]
+    assert [seq for seq, _ in reader.events(pending=True)] == [1, 3, 4]
+    assert reader.name == opened.chain.journal
+    reader.close()
+
+
+def test_a_reader_can_write_nothing(opened: Opened, path: Path) -> None:
+    reader = Reader(path.parent)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader._sql.execute("DELETE FROM events")
+    reader.close()
+
+
+def test_a_reader_without_a_journal_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(BoxError, match=r"journal\.db: no journal there"):
+        Reader(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 1000])
+def test_a_reader_of_something_else_says_so(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(BoxError):
+        Reader(path.parent)
+
+
+def test_a_reader_of_a_journal_without_a_name_says_so(opened: Opened, path: Path) -> None:
+    opened.journal._sql.execute("DELETE FROM settings")
+    opened.journal._sql.commit()
+    with pytest.raises(BoxError):
+        Reader(path.parent)
