@@ -429,7 +429,7 @@ class ReceiptMessage(TypedDict):
     """the journal that it is about; of another one than the box's it changes nothing"""
     through: NotRequired[Count]
     """every boxseq up to this one is stored"""
-    also: NotRequired[list[Span]]
+    also: NotRequired[Annotated[list[Span], Limits(maxItems=10_000)]]
     """ranges of boxseq stored beyond it"""
     media: NotRequired[Mapping[str, Count]]
     """bytes stored of each file by its SHA-256, from its start without a gap; this version does not read it"""
@@ -455,7 +455,7 @@ class ResendWish(TypedDict):
 
     journal: str
     """the box's journal"""
-    ranges: Annotated[list[Span], Limits(maxItems=10_000)]
+    ranges: Annotated[list[Span], Limits(maxItems=1_000)]
     """ranges of boxseq"""
 
 

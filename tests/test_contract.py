@@ -16,7 +16,7 @@ from real_box import Peer, RealBox, until
 from referencing import Registry, Resource
 
 from agent import models, schemas
-from agent.commands import DONE_HERE
+from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_MAX
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed
 from simulators.broker import Broker
@@ -170,6 +170,14 @@ def test_the_example_event_is_truly_signed_by_the_key_in_the_example_state() -> 
     unsigned = {name: value for name, value in event.items() if name != "sig"}
     assert verify(state["key"], event["sig"], rfc8785.dumps(unsigned))
     assert not verify(state["key"], event["sig"], rfc8785.dumps(unsigned | {"boxseq": 3}))
+
+
+def test_the_schemas_have_the_limits_of_the_code() -> None:
+    ways = {branch["if"]["properties"]["type"]["const"]: branch for branch in FILES["schemas/command.json"]["allOf"]}
+    fields = {verb: ways[f"callbox.command.{verb}"]["then"]["properties"]["data"]["properties"] for verb in DONE_HERE}
+    assert fields["resend"]["ranges"]["maxItems"] == RESEND_RANGES_MAX
+    assert fields["close"]["note"]["maxLength"] == NOTE_CHARS_MAX
+    assert FILES["schemas/receipt.json"]["properties"]["also"]["maxItems"] == RANGES_MAX
 
 
 # ---- the schemas say no
