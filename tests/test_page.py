@@ -27,8 +27,10 @@ from fakebox import FakeBox
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from agent.text import catalogue
 from simulators.broker import Broker
 from simulators.central import Central
+from simulators.central.web import PAGE
 
 CHROMIUM = which("chromium")
 FLAGS = [
@@ -148,11 +150,21 @@ class Desk:
         self._stack = ExitStack()
         broker = self._stack.enter_context(Broker())
         self.bench = FakeBench()
-        self.central = Central(f"mqtt://127.0.0.1:{broker.port}", directory / "central.db", 0, bench=self.bench)
-        self.central.start()
-        self._stack.callback(self.central.stop)
-        self._port = broker.port
+        self._directory, self._port = directory, broker.port
+        self.central = self._start(0)
+        self._stack.callback(lambda: self.central.stop())  # noqa: PLW0108 - whichever central it then is
         self.box = self.add_box(WireBox())
+
+    def _start(self, http_port: int) -> Central:
+        url = f"mqtt://127.0.0.1:{self._port}"
+        central = Central(url, self._directory / "central.db", http_port, bench=self.bench)
+        central.start()
+        return central
+
+    def restart(self) -> None:
+        """Central goes, and comes back with the same store at the same address."""
+        self.central.stop()
+        self.central = self._start(int(self.central.url.rsplit(":", 1)[1].strip("/")))
 
     def add_box(self, box: WireBox) -> WireBox:
         box.connect(self._port, self.central.operator_public_key)
@@ -365,6 +377,29 @@ def test_a_box_that_goes_and_a_lost_central_are_shown(page: Page, desk: Desk) ->
     desk._stack.close()
 
 
+def test_a_central_that_comes_back_finds_the_page_again(page: Page, desk: Desk) -> None:
+    before = desk.box.alarm(desk.box.press())
+    expect(card(page, before)).to_be_visible()
+    page.evaluate("document.body.dataset.rings = 0")
+    desk.restart()
+    expect(page.locator("body[data-link=live]")).to_be_attached()
+    after = desk.box.alarm(desk.box.event("alarm.fire", transition="raised", cid=110, count=1, input="hall"))
+    expect(card(page, after)).to_be_visible()
+    expect(card(page, before)).to_be_visible()
+    expect(page.locator("#banners p")).to_have_count(0)
+
+
+def test_a_flood_of_alarms_leaves_the_page_quick(page: Page, desk: Desk) -> None:
+    for n in range(300):
+        desk.box.alarm(desk.box.event("alarm.panic", transition="raised", cid=120, count=1, input=f"alarm-{n}"))
+    expect(page.get_by_test_id("case")).to_have_count(300)
+    expect(page.get_by_test_id("case").first).to_contain_text("alarm-299")
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-testid=case][data-state=acknowledged]")).to_have_count(1)
+
+
 def test_the_simulated_box_is_pressed_by_pointer_and_by_keyboard(page: Page, desk: Desk) -> None:
     button = page.locator("[data-testid=press][data-input=alarm-1]")
     button.hover()
@@ -422,6 +457,15 @@ def test_a_foreign_page_cannot_command(desk: Desk, headers: dict[str, str]) -> N
         urlopen(request, timeout=DEADLINE_S)  # noqa: S310
     assert refused.value.code in (403, 409)
     assert desk.box.commands == []
+
+
+def test_every_text_that_the_page_asks_for_is_there() -> None:
+    source = "".join((PAGE / name).read_text() for name in ("page.js", "index.html"))
+    asked = set(re.findall(r"""["'`](page\.[a-z_]+(?:\.[a-z_]+)*)["'`]""", source))
+    groups = set(re.findall(r"(page\.[a-z_]+(?:\.[a-z]+)*[._])\$\{", source))
+    assert len(asked) > 60 and len(groups) > 5
+    assert asked - set(catalogue()) == set()
+    assert [group for group in groups if not any(key.startswith(group) for key in catalogue())] == []
 
 
 def test_the_page_may_load_nothing_from_elsewhere(desk: Desk) -> None:

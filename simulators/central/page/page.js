@@ -545,6 +545,16 @@ $("bench-scan").addEventListener("submit", (event) => {
 
 // ---- what central says
 
+const waiting = new Set();
+/** Renders once for all that comes within a moment: a flood of alarms must not make the page deaf. */
+function later(...renders) {
+  if (!waiting.size) setTimeout(() => {
+    const all = [...waiting];
+    waiting.clear();
+    for (const one of all) one();
+  }, 20);
+  for (const one of renders) waiting.add(one);
+}
 const handlers = {
   snapshot(all) {
     clockAheadMs = new Date(all.now).getTime() - Date.now();
@@ -562,16 +572,16 @@ const handlers = {
       announce(ringing[0]);
     }
   },
-  box(box) { boxes.set(box.box, box); renderBoxes(); renderCases(); },
+  box(box) { boxes.set(box.box, box); later(renderBoxes, renderCases); },
   case(item) {
     const before = cases.get(keyOf(item));
     cases.set(keyOf(item), item);
-    renderCases();
+    later(renderCases);
     announce(item, before);
     if (ring(item, true)) chime();
   },
-  command(command) { commands.set(command.id, command); renderCases(); renderBoxes(); },
-  event(event) { events = [...events.filter((other) => other.id !== event.id), event].slice(-EVENTS_MAX); renderEvents(); },
+  command(command) { commands.set(command.id, command); later(renderCases, renderBoxes); },
+  event(event) { events = [...events.filter((other) => other.id !== event.id), event].slice(-EVENTS_MAX); later(renderEvents); },
   central(state) { central = state; renderBanners(); },
   bench: takeBench,
   beat() {},
