@@ -336,6 +336,40 @@ def test_history_after_an_outage_is_quiet_and_a_late_alarm_rings_once(page: Page
     assert rings(page) == 1
 
 
+def test_the_bell_goes_on_until_a_person_answers_but_not_for_what_came_late(page: Page, desk: Desk) -> None:
+    box = desk.box
+    page.clock.install()
+    page.reload()
+    press = box.press(ago_s=80)
+    box.say("state", box.state("after-the-outage"), retain=True)
+    late = box.alarm(press)
+    expect(card(page, late)).to_be_visible()
+    page.clock.run_for(10_000)
+    assert rings(page) == 1
+    live = box.alarm(box.event("alarm.fire", transition="raised", cid=110, count=1, input="hall"))
+    expect(card(page, live)).to_be_visible()
+    assert rings(page) == 2
+    page.clock.run_for(10_000)
+    assert rings(page) == 3
+    box.audit("acknowledged", case=live, by="/operators/duty-desk", note="")
+    expect(card(page, live)).to_have_attribute("data-state", "acknowledged")
+    page.clock.run_for(10_000)
+    assert rings(page) == 3
+
+
+def test_a_press_too_quick_for_the_wire_arrives_in_order(page: Page, desk: Desk) -> None:
+    said: list[str] = []
+    page.on("request", lambda request: said.append(f"sent {request.post_data}"))
+    page.on("requestfinished", lambda _: said.append("answered"))
+    with page.expect_event("requestfinished", lambda request: '"down":false' in (request.post_data or "")):
+        page.locator("[data-testid=press][data-input=alarm-1]").evaluate(
+            "button => { button.dispatchEvent(new KeyboardEvent('keydown', {key: ' '}));"
+            " button.dispatchEvent(new KeyboardEvent('keyup', {key: ' '})); }"
+        )
+    down, up = '{"input":"alarm-1","down":true}', '{"input":"alarm-1","down":false}'
+    assert said == [f"sent {down}", "answered", f"sent {up}", "answered"]
+
+
 def test_a_command_that_the_box_leaves_unanswered_is_shown_so(page: Page, desk: Desk) -> None:
     desk.box.obeys = False
     case = desk.box.alarm(desk.box.press())
