@@ -1,0 +1,271 @@
+"""The promise, in a simulated world: hundreds of storms, every crash point, and that the world catches a wrong box.
+
+`CALLBOX_WORLD_SEED=17` runs that storm alone; `CALLBOX_WORLD_SEEDS=300` so many of them (`make soak`).
+"""
+
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+from world import World, load_config
+from world_disk import Disk, PowerCutError, Where
+from world_storm import live, three_presses
+from world_wire import ViolationError
+
+from agent import journal as journal_module
+from agent.config import Config
+from agent.journal import Journal
+from agent.mail import Publish, Write
+from agent.outbox import Outbox
+from agent.recorder import Recorder
+from agent.uplink import Uplink
+
+SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "40"))
+ONE_SEED: Final = os.environ.get("CALLBOX_WORLD_SEED")
+CAUGHT_WITHIN: Final = 8
+"""Seeds within which each wrong order must show."""
+COVERED: Final = (
+    "power cuts",
+    "cuts before COMMIT",
+    "cuts inside COMMIT",
+    "cuts after COMMIT",
+    "cuts inside checkpoint",
+    "cuts inside CLOSE",
+    "torn WALs",
+    "torn WALs just restarted",
+    "commits that only seemed to fail",
+    "ends of the process",
+    "clean stops",
+    "disks that failed",
+    "journals moved",
+    "events known from another journal",
+    "sessions",
+    "links cut",
+    "half-open sessions",
+    "broker crashes",
+    "messages lost on the way out",
+    "messages forgotten after their PUBACK",
+    "PUBACKs lost",
+    "publishes refused",
+    "repeats at central",
+    "batch messages",
+    "receipts lost",
+    "receipts not sent",
+    "receipts that lie",
+    "events refused for good",
+    "events parked",
+    "commands done",
+    "commands repeated",
+    "presses recorded",
+    "presses merged",
+    "steps of the wall clock",
+)
+"""A world in which one of these never happens proves nothing about it."""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """In memory where there is such a place: the world decides itself what was synced."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> Config:
+    return load_config(folder)
+
+
+def run(
+    seed: int, folder: Path, config: Config, what: Callable[[World], None] = live, wrong: Sequence[Any] = ()
+) -> World:
+    """One world; the journal's clock and name come from its seed too. Raises ViolationError with the last events."""
+    place = folder / "world"
+    shutil.rmtree(place, ignore_errors=True)
+    world = World(seed, place, config)
+    clock = SimpleNamespace(time=world.wall_s, monotonic=lambda: world.t)
+    with ExitStack() as patches:
+        for patch in (
+            mock.patch.object(journal_module, "time", clock),
+            mock.patch(
+                "agent.schema.secrets.token_hex", lambda size: f"{world.rng.getrandbits(8 * size):0{2 * size}x}"
+            ),
+            *wrong,
+        ):
+            patches.enter_context(patch)
+        try:
+            what(world)
+        except Exception as error:
+            last = "\n".join(world.trace)
+            raise ViolationError(f"CALLBOX_WORLD_SEED={seed}: {error}\nits last events:\n{last}") from error
+        finally:
+            world.checker.detach()
+    return world
+
+
+@pytest.mark.timeout(1800)
+def test_no_storm_breaks_a_promise_and_afterwards_everything_is_at_central(folder: Path, config: Config) -> None:
+    if ONE_SEED is not None:
+        run(int(ONE_SEED), folder, config)
+        return
+    seen, healed_s = Counter[str](), 0.0
+    for seed in range(SEEDS):
+        world = run(seed, folder, config)
+        seen += world.seen
+        healed_s = max(healed_s, world.healed_s)
+    print("\n".join(f"{count:8} {what}" for what, count in sorted(seen.items())))  # noqa: T201  with -s
+    print(f"{SEEDS} seeds; everything at central {healed_s:.0f} s after all was well, or sooner")  # noqa: T201
+    assert [what for what in COVERED if not seen[what]] == [], "the world was too kind"
+
+
+@pytest.mark.parametrize("where", ["before", "inside"])
+def test_a_cut_at_any_statement_loses_no_press_that_the_lamp_has_shown(
+    where: Where, folder: Path, config: Config
+) -> None:
+    statement, cut = 0, True
+    while cut:
+        statement += 1
+
+        def presses(world: World, statement: int = statement) -> None:
+            world.disk.where = where
+            three_presses(world, statement)
+
+        cut = run(statement, folder, config, presses).seen["power cuts"] > 0
+    assert statement > 50
+
+
+def lamp_before_commit() -> Any:
+    sealed = Recorder._seal
+
+    def seal(self: Recorder, draft: Any, then: Any, write: Write) -> Any:
+        event = sealed(self, draft, None, write)
+        if then is not None:
+            then(self.now.mono_s)
+        return event
+
+    return mock.patch.object(Recorder, "_seal", seal)
+
+
+def delivered_on_send() -> Any:
+    pumped = Uplink.pump
+
+    def pump(self: Uplink, now_s: float) -> None:
+        start = len(self._out)
+        pumped(self, now_s)
+        for token in [action.token for action in self._out[start:] if isinstance(action, Publish)]:
+            if (parcel := self.outbox._flight.get(token)) is not None:
+                self._out.append(Write(delivered=tuple((event.seq, event.seq) for event in parcel.events)))
+
+    return mock.patch.object(Uplink, "pump", pump)
+
+
+def delivered_on_puback() -> Any:
+    made = Outbox.__init__
+
+    def make(self: Outbox, *args: Any, **options: Any) -> None:
+        made(self, *args, **{**options, "puback_delivers": True})
+
+    return mock.patch.object(Outbox, "__init__", make)
+
+
+def never_resend() -> Any:
+    ended = Outbox.session_down
+
+    def session_down(self: Outbox) -> None:
+        for lane in self._lanes.values():
+            lane.sent.clear()
+        ended(self)
+
+    return mock.patch.multiple(Outbox, session_down=session_down, _expire=lambda *_: None, due_s=lambda _: None)
+
+
+def two_transactions() -> Any:
+    written = Journal.write
+
+    def write(self: Journal, writes: Sequence[Write]) -> None:
+        written(self, [Write(events=one.events) for one in writes])
+        written(self, [_without_events(one) for one in writes])
+
+    return mock.patch.object(Journal, "write", write)
+
+
+def _without_events(write: Write) -> Write:
+    return Write((), write.cases, write.delivered, write.owe, write.parked, write.seen, write.settings)
+
+
+def synchronous_normal() -> Any:
+    connected = Disk.connect
+
+    def connect(self: Disk, path: str) -> sqlite3.Connection:
+        self.rewrite = lambda sql: sql.replace("synchronous=FULL", "synchronous=NORMAL")
+        return connected(self, path)
+
+    return mock.patch.object(Disk, "connect", connect)
+
+
+WRONG: Final = (
+    lamp_before_commit,
+    delivered_on_send,
+    delivered_on_puback,
+    never_resend,
+    two_transactions,
+    synchronous_normal,
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_a_wrong_order_is_caught(wrong: Callable[[], Any], folder: Path, config: Config) -> None:
+    for seed in range(CAUGHT_WITHIN):
+        try:
+            run(seed, folder, config, wrong=[wrong()])
+        except ViolationError as caught:
+            print(f"seed {seed}: {str(caught).splitlines()[0]}")  # noqa: T201  with -s
+            return
+    pytest.fail(f"{CAUGHT_WITHIN} seeds did not catch it")
+
+
+def test_a_seed_tells_the_same_story_twice(folder: Path, config: Config) -> None:
+    first, second = run(3, folder, config), run(3, folder, config)
+    assert list(first.trace) == list(second.trace)
+    assert first.seen == second.seen
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+def test_a_commit_that_returned_outlives_the_cut_and_one_that_did_not_is_whole_or_gone(
+    where: Where, folder: Path
+) -> None:
+    survived = Counter[int]()
+    for seed in range(40):
+        place = folder / f"disk-{where}-{seed}"
+        disk = Disk(place, random.Random(seed), Counter())
+        disk.power_on()
+        sql = disk.connect(str(disk.path))
+        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "CREATE TABLE t (a, b)"):
+            sql.execute(statement)
+        disk.where, disk.cut_on = where, ("COMMIT", 6)
+        with pytest.raises(PowerCutError):
+            for number in range(9):
+                sql.execute("BEGIN")
+                sql.execute("INSERT INTO t VALUES (?,?)", (number, "x" * 5_000))
+                sql.execute("INSERT INTO t VALUES (?,?)", (number, "y" * 5_000))
+                sql.execute("COMMIT")
+        with pytest.raises(PowerCutError):
+            sql.execute("SELECT 1")
+        disk.power_on()
+        rows = disk.connect(str(disk.path)).execute("SELECT a, count(*) FROM t GROUP BY a").fetchall()
+        assert rows[:5] == [(number, 2) for number in range(5)]
+        assert rows[5:] in ([], [(5, 2)])
+        survived[len(rows)] += 1
+        disk.power_off()
+        shutil.rmtree(place)
+    assert survived.keys() == {"before": {5}, "inside": {5, 6}, "after": {6}}[where]

@@ -1,0 +1,188 @@
+"""The checker of the simulated world: what must be true after every step, seen through a connection of its own."""
+
+import json
+import sqlite3
+from base64 import urlsafe_b64decode
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from world_wire import Central, ViolationError
+
+from agent.identity import verify_chain
+from agent.kinds import CLASSES
+
+PLACE = ("journal", "boxseq", "prevhash", "sig")
+SILENT = ("callbox.alarm.holdup", "callbox.alarm.duress")
+
+
+class CaseBook:
+    """The open cases as the events tell them, up to `seq`."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.open: dict[str, dict[str, Any]] = {}
+
+    def read(self, seq: int, event: dict[str, Any]) -> None:
+        self.seq, data = seq, event["data"]
+        case = data.get("case")
+        if event["type"].startswith("callbox.alarm.") and data.get("transition") == "raised" and "count" in data:
+            known = self.open.setdefault(case, {"silent": event["type"] in SILENT})
+            known.update(count=data["count"], last_seq=seq, acknowledged=False)
+        elif event["type"] == "callbox.audit.acknowledged":
+            self.open[case]["acknowledged"] = True
+        elif event["type"] == "callbox.audit.closed":
+            del self.open[case]
+
+    @property
+    def shown(self) -> set[str]:
+        return {name for name, case in self.open.items() if not case["silent"]}
+
+
+class Checker:
+    """Reads the journal's file as it grows. `promised`: the last boxseq that the box held to be on the disk."""
+
+    def __init__(self, public: bytes) -> None:
+        self._key = public
+        self._public = Ed25519PublicKey.from_public_bytes(public)
+        self._verified: set[bytes] = set()
+        self._sql: sqlite3.Connection | None = None
+        self.journal = ""
+        self.bodies: list[bytes] = []
+        self.events: list[dict[str, Any]] = []
+        self.promised = 0
+        self.on_disk, self.told = CaseBook(), CaseBook()
+        self._by_id: dict[tuple[str, str], dict[str, Any]] = {}
+
+    # ---- lives
+
+    def detach(self) -> None:
+        if self._sql is not None:
+            self._sql.close()
+            self._sql = None
+
+    def attach(self, path: Path, central: Central) -> None:
+        """A journal opened after a cut: all that was promised is still there, and all that central has."""
+        self.detach()
+        self._sql = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        name = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()[0]
+        if self.promised and name != self.journal:
+            raise ViolationError(f"journal {self.journal} is gone, with {self.promised} events; now it is {name}")
+        before, promised = self.bodies[: self.promised], self.promised
+        self.journal, self.bodies, self.events = name, [], []
+        self.on_disk, self.told = CaseBook(), CaseBook()
+        self.written(central)
+        if self.bodies[:promised] != before:
+            raise ViolationError(f"{promised} events were promised; after the cut the disk has {len(self.bodies)}")
+        for seq, body in central.stored[name].items():
+            self.known(name, seq, body)
+        self.tell(len(self.bodies))
+
+    # ---- after every step
+
+    def tell(self, seq: int) -> None:
+        """The box holds events up to boxseq `seq` to be on the disk."""
+        if seq > len(self.bodies):
+            raise ViolationError(f"the box holds boxseq {seq} to be on the disk; it has {len(self.bodies)}")
+        self.promised = seq
+        for told in range(self.told.seq + 1, seq + 1):
+            self.told.read(told, self.events[told - 1])
+
+    def known(self, journal: str, seq: int, body: bytes) -> None:
+        """Central has this: then the disk has it."""
+        self.one_body(json.loads(body))
+        if journal == self.journal and (seq > len(self.bodies) or self.bodies[seq - 1] != body):
+            raise ViolationError(f"central has another boxseq {seq} than the disk, which has {len(self.bodies)}")
+
+    def written(self, central: Central) -> None:
+        """The journal was written, or opened: the chain is whole, nothing is struck off that central has not."""
+        assert self._sql is not None
+        start = len(self.bodies)
+        rows = self._sql.execute("SELECT seq, id, body FROM events WHERE seq>? ORDER BY seq", [start]).fetchall()
+        fresh = [(seq, body) for seq, _, body in rows if body not in self._verified]
+        prevhash = sha256(self.bodies[-1]).digest() if self.bodies else bytes(32)
+        if len(fresh) == len(rows) and (wrong := verify_chain(fresh, self._key, start, prevhash)):
+            raise ViolationError(wrong)
+        for seq, name, body in rows:
+            self._event(seq, name, body)
+        self._debts(central)
+        self._cases()
+
+    def _event(self, seq: int, name: str, body: bytes) -> None:
+        event = json.loads(body)
+        prevhash = sha256(self.bodies[-1]).digest() if self.bodies else bytes(32)
+        place = (seq, event["boxseq"], event["journal"], event["id"])
+        if place != (len(self.bodies) + 1, seq, self.journal, name):
+            raise ViolationError(f"{place} follows boxseq {len(self.bodies)} of {self.journal}")
+        if _raw(event["prevhash"]) != prevhash:
+            raise ViolationError(f"boxseq {seq} does not join the event before it")
+        if body not in self._verified:
+            unsigned = {key: value for key, value in event.items() if key != "sig"}
+            self._public.verify(_raw(event["sig"]), rfc8785.dumps(unsigned))
+            self._verified.add(body)
+        self.one_body(event)
+        self.bodies.append(body)
+        self.events.append(event)
+        self.on_disk.read(seq, event)
+
+    def one_body(self, event: dict[str, Any]) -> None:
+        """An id means one event: the same bytes in its journal, and the same but for its place in another one."""
+        for journal in (event["journal"], ""):
+            seen = event if journal else {key: value for key, value in event.items() if key not in PLACE}
+            if self._by_id.setdefault((journal, event["id"]), seen) != seen:
+                raise ViolationError(f"event {event['id']} has two bodies")
+
+    def _debts(self, central: Central) -> None:
+        assert self._sql is not None
+        free = self._sql.execute(
+            "SELECT seq, class FROM events e WHERE NOT EXISTS"
+            " (SELECT 1 FROM owed o WHERE o.class=e.class AND o.seq=e.seq)"
+            " AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.seq=e.seq)"
+        )
+        for seq, _ in free:
+            if not central.has(self.journal, seq):
+                raise ViolationError(f"boxseq {seq} is owed no more; central never had it")
+        for seq, reason in self.parked().items():
+            if not reason:
+                raise ViolationError(f"boxseq {seq} is parked without a reason")
+
+    def _cases(self) -> None:
+        assert self._sql is not None
+        stored = {name: json.loads(body) for name, body in self._sql.execute("SELECT id, body FROM cases")}
+        wanted = {
+            name: [case["count"], case["last_seq"], case["acknowledged"]] for name, case in self.on_disk.open.items()
+        }
+        found = {name: [case["count"], case["last_seq"], case["acknowledged"]] for name, case in stored.items()}
+        if found != wanted:
+            raise ViolationError(f"the journal's cases {found} are not those of its events {wanted}")
+
+    # ---- at the end of a life, and of the world
+
+    def owed(self) -> dict[str, int]:
+        assert self._sql is not None
+        owed = self._sql.execute("SELECT class, count(*) FROM owed GROUP BY class")
+        return {CLASSES[cls]: count for cls, count in owed}
+
+    def whole(self) -> None:
+        """The agent's own check of the whole chain."""
+        if wrong := verify_chain(enumerate(self.bodies, 1), self._key):
+            raise ViolationError(wrong)
+
+    def parked(self) -> dict[int, str]:
+        assert self._sql is not None
+        return dict(self._sql.execute("SELECT seq, reason FROM parked"))
+
+    def commands_done(self) -> Counter[str]:
+        """How often each command was done, in this journal."""
+        return Counter(event["data"]["command"] for event in self.events if _done(event))
+
+
+def _done(event: dict[str, Any]) -> bool:
+    return bool(event["type"] == "callbox.audit.command" and event["data"].get("result") == "done")
+
+
+def _raw(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
