@@ -1,5 +1,7 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
+# make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n)
+# make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -10,7 +12,7 @@ APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap
 
-.PHONY: demo test lint unit docs install clean
+.PHONY: demo test lint unit soak bench docs install clean
 
 demo: $(VENV)/ready
 	$(BIN)/callbox demo
@@ -25,6 +27,12 @@ lint: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/ready .cache/debian
+	CALLBOX_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -s tests/test_real_kills.py
+
+bench: $(VENV)/ready .cache/debian
+	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
 
 docs: $(VENV)/ready
 	$(BIN)/python -m agent.schemas
