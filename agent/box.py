@@ -17,6 +17,7 @@ from agent.mail import (
     Acked,
     Action,
     Arrived,
+    Fetch,
     Fetched,
     Message,
     NewJournal,
@@ -74,6 +75,7 @@ class Box:
         self._offset_s = now.wall_us / 1e6 - now.mono_s
         self._link_up_s = now.mono_s
         self._said_lost = ""
+        self._ended = False
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
         return Outbox(
@@ -109,6 +111,7 @@ class Box:
         self._recorder.record("status.stopping", "box", {}, settings={"last_end": "clean"})
         for output in [name for name, lit in self._lit.items() if lit]:
             self._light(output, False)
+        self._ended = True
 
     def say_goodbye(self, now: Stamp) -> int | None:
         """Tells central that this session ends on purpose; the token of that message, None without a session."""
@@ -183,9 +186,17 @@ class Box:
 
     def drain(self) -> list[Action]:
         """What is to be done, in this order. What one step decides is written whole or not at all."""
-        out = _one_transaction(self._out[:])
+        out = self._out[:]
         self._out.clear()
-        return out
+        for at, action in enumerate(out):
+            if isinstance(action, NewJournal):
+                # What follows it was sealed for the old journal, and `new_journal` seals it anew for the new one.
+                out = [
+                    *out[: at + 1],
+                    *(later for later in out[at:] if not isinstance(later, NewJournal | Write | Fetch)),
+                ]
+                break
+        return _one_transaction(out)
 
     # ---- what is watched
 
@@ -238,6 +249,8 @@ class Box:
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
             self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
+        if self._ended:
+            return
         self._feedback.update(self._shows(now_s), now_s)
         color = self._feedback.lit(now_s)
         for output in self._config.outputs:

@@ -17,6 +17,8 @@ from agent.outbox import Outbox
 
 NEWS_S: Final = 1.0
 """A trouble or a broken wire does not wait for the heartbeat; the state is not sent more often than this."""
+NO_WORD: Final = 0x10
+"""MQTT 5 reason code: nobody is subscribed. A PUBACK of MQTT 3.1.1 says no more than that: a refusal looks like it."""
 REFUSED: Final = 0x80
 """MQTT 5 reason codes from here on are refusals."""
 
@@ -89,7 +91,7 @@ class Uplink:
             self.outbox.taken(flight[1])
         if self.outbox.carries(message.token):  # the state may pass where events do not
             self.refusal = message.code if message.code >= REFUSED else 0
-        return self.outbox.acked(message.token, message.code)
+        return self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD)
 
     def receipt(self, receipt: Receipt) -> list[Range] | str:
         """Central's word: the ranges that are owed no more, or why it cannot be right."""
@@ -118,7 +120,7 @@ class Uplink:
         if isinstance(decision, Open):
             self.session = f"{self._rng.getrandbits(32):08x}"
             self._out.append(Connect(self.session, decision.link, decision.protocol))
-        if self.link.state == "up" and (
+        if self._may_beat and (
             now_s >= self._beat_s + self._heartbeat_s
             or (now_s >= self._beat_s + NEWS_S and _health(self._state()) != self._told)
         ):
@@ -139,7 +141,7 @@ class Uplink:
     def due_s(self) -> float:
         """When `tick` or `pump` has something to do next."""
         dues = [self.link.due_s(self._oldest_ack_s()), self.outbox.due_s()]
-        if self.link.state == "up":
+        if self._may_beat:
             dues.append(self._beat_s + self._heartbeat_s)
         return min((due for due in dues if due is not None), default=float("inf"))
 
@@ -149,6 +151,12 @@ class Uplink:
             return None
         self._publish("state", will(self.session), now_s, retain=True)
         return self._token
+
+    @property
+    def _may_beat(self) -> bool:
+        """A session stands, and the broker takes one more message at once: its window counts the state too."""
+        window = self._limits.get("receive_max")
+        return self.link.state == "up" and (window is None or len(self._flight) < window)
 
     def _oldest_ack_s(self) -> float | None:
         return next((since_s for since_s, _ in self._flight.values()), None)
