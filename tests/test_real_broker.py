@@ -49,7 +49,7 @@ def test_500_events_acknowledged_by_a_broker_that_is_killed_reach_central(tmp_pa
     inputs = [
         {"id": f"alarm-{pin}", "driver": "gpio0", "pin": pin, "kind": "panic", "debounce_ms": 0} for pin in PANICS
     ] + [{"id": "desk", "driver": "panel", "pressed": "^S:(?P<code>.+)$", "kind": "scan"}]
-    broker = Broker(directory=tmp_path / "broker", config=["log_type all"])
+    broker = Broker(directory=tmp_path / "broker", config=["log_type all", "log_dest stderr"])
     with ExitStack() as stack, RealBox(tmp_path, broker=broker, inputs=inputs, receipt_timeout_s=10) as box:
         broker.start()
         box.start_central()
