@@ -124,10 +124,10 @@ class Alarms:
             cancelled["count"] = data["changes"]
         self._recorder.record("alarm.cancelled", input_id, cancelled, at=at)
 
-    def reset(self, input_id: str, at: Stamp) -> None:
+    def reset(self, at: Stamp) -> None:
         """The reset input at the place closes everything that is not silent."""
         for case in [case for case in self.open.values() if not case.silent]:
-            self.close(case, "reset", "", input_id, at)
+            self.close(case, "reset", "", at)
 
     def acknowledge(self, case: Case, by: str, note: str) -> None:
         """A named person has seen it."""
@@ -139,7 +139,7 @@ class Alarms:
         cases = {case.id: case.stored(acknowledged=True)}
         self._recorder.record("audit.acknowledged", case.input, data, cases=cases, then=seen)
 
-    def close(self, case: Case, by: str, note: str, subject: str, at: Stamp) -> None:
+    def close(self, case: Case, by: str, note: str, at: Stamp) -> None:
         """The lamp goes on showing it until the end is on the disk; a press from now on opens a new case."""
         del self.open[case.id]
         self._closing[case.id] = case
@@ -148,7 +148,7 @@ class Alarms:
             del self._closing[case.id]
 
         closed: CaseData = {"case": case.id, "by": by, "note": note}
-        self._recorder.record("audit.closed", subject, closed, at=at, cases={case.id: None}, then=over)
+        self._recorder.record("audit.closed", case.input, closed, at=at, cases={case.id: None}, then=over)
         kind = KINDS[case.kind]
         if kind.latches:
             restored: AlarmData = {

@@ -123,4 +123,4 @@ class Central:
             if command.verb == "acknowledge":
                 self._alarms.acknowledge(case, command.by, note)
             else:
-                self._alarms.close(case, command.by, note, "box", self._recorder.now)
+                self._alarms.close(case, command.by, note, self._recorder.now)

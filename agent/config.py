@@ -236,14 +236,20 @@ def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:
         first.setdefault(value, at)
 
 
+CREDENTIALS = Path("/run/credentials")
+
+
 def missing_files(config: Config) -> list[ConfigError]:
-    """Files that the links name and that are not there. Apart from `load`: systemd may bring them only at the start."""
+    """Files that the links name and that are not there. Apart from `load`: they may be on their way.
+
+    What systemd brings at the start, below /run/credentials, nobody can see before or as another user: not looked for.
+    """
     missing = []
     for n, link in enumerate(config.links):
         for key in ("ca", "cert", "key", "username_file", "password_file"):
             path: Path | None = getattr(link, key)
             try:
-                if path is None or path.is_file():
+                if path is None or path.is_relative_to(CREDENTIALS) or path.is_file():
                     continue
                 found = t("config.no_file", path=path)
             except OSError as error:

@@ -78,6 +78,8 @@ def load_or_make_key(state_dir: Path) -> Ed25519Signer:
         fresh = path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            if os.geteuid() == 0:  # made by root for the daemon, whose state directory this is
+                os.fchown(file.fileno(), (owner := state_dir.stat()).st_uid, owner.st_gid)
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
