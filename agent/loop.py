@@ -4,6 +4,7 @@ import logging
 import random
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +60,7 @@ class Loop:
         }
         self._status: StatusServer | None = None
         self._watchdog = notify.Watchdog(notify.watchdog_interval_s())
-        self._signal: int | None = None
+        self._signals: deque[int] = deque()
         self._armed = False
 
     def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
@@ -84,16 +85,17 @@ class Loop:
                 "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
             )
         armed_by_s = time.monotonic() + ARM_S
-        while self._signal is None or (self._signal == signal.SIGHUP and not reloadable()):
-            self._signal = None
+        told: int | None = None
+        while told is None or (told == signal.SIGHUP and not reloadable()):
             self._step()
             if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
                 self._arm()
-        self._stop(self._signal)
-        return self._signal
+            told = self._signals.popleft() if self._signals else None
+        self._stop(told)
+        return next((late for late in self._signals if late != signal.SIGHUP), told)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        self._signal = number
+        self._signals.append(number)
         self._mailbox.wake()
 
     def _arm(self) -> None:

@@ -1,0 +1,59 @@
+"""The deciding thread's own life: which signal ends it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clock import Clock, boot_id
+from agent.config import load
+from agent.identity import Ed25519Signer
+from agent.journal import Journal
+from agent.loop import Loop
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Loop]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    file = tmp_path / "box.yaml"
+    file.write_text(f"""\
+box: {{site: s, id: b}}
+state_dir: {tmp_path}
+links: [{{url: "mqtt://127.0.0.1:1"}}]
+drivers: [{{id: panel, type: line, port: {tmp_path}/none}}]
+inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
+""")
+    yield Loop(load(file), Journal(None), Ed25519Signer.generate(), boot_id(), Clock())
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.timeout(30)
+def test_a_sigterm_that_comes_while_a_bad_config_is_refused_still_ends_the_box(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert loop.run(new_journal="", config_hash="x", reloadable=refuses) == signal.SIGTERM
+
+
+@pytest.mark.timeout(30)
+def test_a_sigterm_that_comes_while_the_box_stops_for_a_reload_ends_it(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, told = loop._stop, []
+
+    def slow(number: int) -> None:
+        told.append(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop(number)
+
+    monkeypatch.setattr(loop, "_stop", slow)
+    monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert loop.run(new_journal="", config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    assert told == [signal.SIGHUP]
