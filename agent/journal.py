@@ -112,7 +112,11 @@ class Journal:
         )
 
     def _owes(self, seq: int) -> bool:
-        return self._sql.execute("SELECT 1 FROM owed WHERE class=0 AND seq=?", [seq]).fetchone() is not None
+        """What is parked has not reached central either."""
+        found = self._sql.execute(
+            "SELECT 1 FROM owed WHERE class=0 AND seq=:seq UNION ALL SELECT 1 FROM parked WHERE seq=:seq", {"seq": seq}
+        )
+        return found.fetchone() is not None
 
     def write(self, writes: Sequence[Write]) -> None:
         """All of it in one transaction; on the disk when it returns, nothing of it when it raises."""

@@ -166,6 +166,12 @@ def test_what_central_asks_for_again_is_owed_again_once(opened: Opened) -> None:
     assert opened.counted() == 6
 
 
+def test_a_case_whose_last_press_nobody_could_take_is_not_said_to_be_at_central(opened: Opened) -> None:
+    opened.record("alarm", cases={"id-1": '{"last_seq": 1}'})
+    opened.journal.write([Write(parked={1: "too large"})])
+    assert opened.journal.opened().cases == (('{"last_seq": 1}', True),)
+
+
 def test_what_is_parked_is_owed_no_more_until_central_asks_for_it(opened: Opened, path: Path) -> None:
     opened.record("scan", "scan", "scan")
     for _ in range(2):
