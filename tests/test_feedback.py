@@ -66,10 +66,10 @@ def test_several_are_shown_one_after_the_other_and_none_hides_another() -> None:
 
 
 def test_what_is_new_comes_first_and_begins_at_once() -> None:
-    feedback = shown("acknowledged")
-    feedback.update(["acknowledged", "recorded"], 107.3)
-    assert set(film(feedback, 107.3, TURN_S)) == {"a"}
-    assert film(feedback, 107.3 + TURN_S, TURN_S) == film(shown("acknowledged"), 100.0, TURN_S)
+    feedback = shown("fault")
+    feedback.update(["fault", "acknowledged"], 107.3)
+    assert film(feedback, 107.3, TURN_S) == film(shown("acknowledged"), 100.0, TURN_S)
+    assert film(feedback, 107.3 + TURN_S, TURN_S) == film(shown("fault"), 100.0, TURN_S)
 
 
 def test_the_same_again_does_not_begin_anew() -> None:
