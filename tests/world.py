@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakebox import b64
 from world_check import Checker
 from world_disk import Disk, PowerCutError
+from world_ledger import BUTTONS, SAFE_S, Ledger
 from world_wire import Broker, Central, ViolationError
 from world_worker import Worker
 
@@ -31,11 +32,8 @@ from agent.mail import Connect, Drop, Fetch, Message, NewJournal, Publish, Say, 
 from drivers.contract import Code, Edge, Health, Reading
 
 EPOCH_S: Final = 1_800_000_000.0
-SAFE_S: Final = 12.0
-"""A press so long before the end of a life is on the disk, or was merged with others, or the disk had failed."""
 STEP_S: Final = 1e-6
 STEPS_MAX: Final = 2_000
-BUTTONS: Final = ("alarm-1", "fire-1", "counter", "door", "mains")
 CONFIG: Final = """
 box: {site: test, id: box-1, name: "Box of the simulated world"}
 state_dir: /var/lib/callbox
@@ -105,13 +103,7 @@ class World:
         self._stopping, self._clean = False, False
         self._boot, self._boot_s = "", 0.0
         self._worker: Worker
-        self.presses: list[tuple[int, str, str, float, float]] = []
-        """(life, boot, input, monotonic second of the press, virtual second from which it is overdue)."""
-        self.codes: list[tuple[int, str, float]] = []
-        self.lives: dict[int, tuple[float, bool]] = {}
-        """When each life ended, and whether its journal had failed."""
-        self.commands: dict[str, bool] = {}
-        """Whether each command may be done."""
+        self.ledger = Ledger()
 
     # ---- time
 
@@ -253,7 +245,7 @@ class World:
             case 2 | 3:
                 disk.cut_on = ("COMMIT", rng.randint(1, 20))
             case 4:
-                disk.cut_on = rng.choice((("checkpoint", rng.randint(1, 3)), ("CLOSE", 1)))
+                disk.cut_on = ("checkpoint", rng.randint(1, 3))
 
     def _died(self, why: str, *, power: bool = True) -> None:
         self.note(why)
@@ -269,7 +261,7 @@ class World:
     def _over(self) -> None:
         self.checker.detach()
         self.broker.box_died()
-        self.lives[self.life] = (self.t, self.box is None or self._worker.volatile)
+        self.ledger.lives[self.life] = (self.t, self.box is None or self._worker.volatile)
         self.box = None
         self.life += 1
 
@@ -297,6 +289,8 @@ class World:
         self._execute()
         clean = not self._worker.volatile and not self.box.unrecorded
         self.checker.detach()
+        if self.cuts and self.rng.random() < 0.3:
+            self.disk.cut_on = ("CLOSE", 1)
         self._worker.finish()
         self.seen["clean stops"] += 1
         self._died("stopped", power=False)
@@ -331,7 +325,7 @@ class World:
     def _edge(self, name: str, active: bool, *, initial: bool = False) -> None:
         seen_s = self.now().mono_s
         if active and name in BUTTONS:
-            self.presses.append((self.life, self._boot, name, round(seen_s, 6), self.t + SAFE_S))
+            self.ledger.presses.append((self.life, self._boot, name, round(seen_s, 6), self.t + SAFE_S))
         self.tell(Edge(name, active, seen_s, initial))
 
     def press(self, name: str, hold_s: float) -> None:
@@ -349,7 +343,7 @@ class World:
 
     def scan(self, code: str) -> None:
         if self.box is not None and not self._stopping:
-            self.codes.append((self.life, code, self.t + SAFE_S))
+            self.ledger.codes.append((self.life, code, self.t + SAFE_S))
             self.tell(Code("desk", code, self.now().mono_s))
 
     def command(self, verb: str, data: dict[str, Any], trick: str = "") -> None:
@@ -368,7 +362,7 @@ class World:
         if trick == "not allowed":
             message["source"], key = "/operators/guest", GUEST_KEY
         message["sig"] = b64(key.sign(rfc8785.dumps(message)))
-        self.commands[name] = not trick
+        self.ledger.commands[name] = not trick
         payload = rfc8785.dumps(message)
         self.broker.to_box("command", payload, retained=trick == "retained")
         if trick != "retained" and self.rng.random() < 0.4:
@@ -395,47 +389,6 @@ class World:
             seq = 0 if told is None else told["last_seq"]
             if phase == "received" and not self.central.has(self.checker.journal, seq):
                 raise ViolationError(f"the lamp says received of boxseq {seq}; central has it not")
-
-    def _must_be_told(self, life: int, overdue_s: float) -> bool:
-        """Whether something seen in a life must have been recorded in it."""
-        ended_s, failed = self.lives.get(life, (self.t, False))
-        return ended_s > overdue_s and not failed
-
-    def check_end(self) -> None:
-        """What can be said of whole lives: presses and scans once, commands at most once."""
-        every = {event["id"]: event for event in (*self.central.rows.values(), *self.checker.events)}
-        raised, codes, merged = Counter[tuple[str, str, float]](), Counter[str](), Counter[str]()
-        for event in every.values():
-            data = event["data"]
-            if data.get("transition") == "raised" and event["subject"] in BUTTONS and "count" in data:
-                if data.get("merged"):
-                    merged[event["subject"]] += data["changes"]
-                else:
-                    raised[event["boot"], event["subject"], data["monotonic_s"]] += 1
-            codes[data.get("code", "")] += 1
-        self.seen["presses recorded"] += len(raised) + sum(merged.values())
-        self.seen["presses merged"] += sum(merged.values())
-        told_by_sum, missing = Counter[str](), Counter[str]()
-        for life, boot, name, mono_s, overdue_s in self.presses:
-            if not (count := raised.pop((boot, name, mono_s), 0)):
-                told_by_sum[name] += 1
-                missing[name] += self._must_be_told(life, overdue_s)
-            if count > 1:
-                raise ViolationError(f"press of {name} at {mono_s} of boot {boot} was recorded {count} times")
-        if raised:
-            raise ViolationError(f"nobody pressed {list(raised)}")
-        if missing - merged:
-            raise ViolationError(f"presses without an event: {dict(missing - merged)}")
-        if not any(failed for _, failed in self.lives.values()) and (more := merged - told_by_sum):
-            raise ViolationError(f"merged events tell of presses that nobody did: {dict(more)}")
-        for life, code, overdue_s in self.codes:
-            if codes[code] > 1 or (not codes[code] and self._must_be_told(life, overdue_s)):
-                raise ViolationError(f"code {code} was recorded {codes[code]} times")
-        done = self.checker.commands_done()
-        self.seen["commands done"] += len(done)
-        for name, count in done.items():
-            if count > 1 or not self.commands[name]:
-                raise ViolationError(f"command {name} was done {count} times; it may be: {self.commands[name]}")
 
 
 def _short(value: object) -> str:

@@ -4,7 +4,9 @@ import json
 import sqlite3
 from base64 import urlsafe_b64decode
 from collections import Counter
+from collections.abc import Mapping
 from hashlib import sha256
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +168,13 @@ class Checker:
         owed = self._sql.execute("SELECT class, count(*) FROM owed GROUP BY class")
         return {CLASSES[cls]: count for cls, count in owed}
 
-    def whole(self) -> None:
-        """The agent's own check of the whole chain."""
-        if wrong := verify_chain(enumerate(self.bodies, 1), self._key):
-            raise ViolationError(wrong)
+    def whole(self, journal: str, stored: Mapping[int, bytes]) -> None:
+        """The agent's own check of a whole chain: of this journal, or of what central has of one that was in memory."""
+        bodies = self.bodies
+        if journal != self.journal:
+            bodies = list(takewhile(bool, (stored.get(seq, b"") for seq in count(1))))
+        if wrong := verify_chain(enumerate(bodies, 1), self._key):
+            raise ViolationError(f"journal {journal}: {wrong}")
 
     def parked(self) -> dict[int, str]:
         assert self._sql is not None

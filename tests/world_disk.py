@@ -105,7 +105,7 @@ class Disk:
             self._cut(sql)
         if self.failing is not None and self.failing in sql and sql not in ("CLOSE", "ROLLBACK"):
             # The write may have reached the disk before the error did.
-            if sql == "COMMIT" and self._rng.random() < 0.5:
+            if sql == "COMMIT" and self._rng.random() < 0.7:
                 run()
                 self._sync(sql)
                 self._seen["commits that only seemed to fail"] += 1

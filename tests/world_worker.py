@@ -11,8 +11,8 @@ from agent.errors import sqlite_error
 from agent.journal import GROUP_MAX, SETTLE_S, Journal, JournalWorker
 from agent.mail import Fetch, Fetched, StorageFailed, Write
 
-ROWS_QUIET: Final = 4
-ROWS_MAX: Final = 12
+ROWS_QUIET: Final = 2
+ROWS_MAX: Final = 6
 """Far less than the journal's own limits, so that short lives see checkpoints and a WAL begun anew."""
 
 
@@ -37,6 +37,7 @@ class Worker(JournalWorker):
         self.name, self._through, self.volatile = opened.name, opened.seq, opened.volatile
         self._inbox = deque()
         self._held: list[Write] = []
+        self._held_s = 0.0
         self._busy, self._dead, self._round_no = False, False, 0
 
     def ask(self, request: Write | Fetch) -> None:
@@ -70,10 +71,12 @@ class Worker(JournalWorker):
         while self._inbox and len(self._held) < GROUP_MAX:
             request = self._inbox.popleft()
             if isinstance(request, Write):
+                self._held_s = self._held_s if self._held else self._world.t
                 self._held.append(request)
             else:
                 fetches.append(request)
-        if self._held and (not awake or fetches or closing or any(write.urgent for write in self._held)):
+        settled = self._world.t >= self._held_s + SETTLE_S or len(self._held) >= GROUP_MAX
+        if self._held and (settled or fetches or closing or any(write.urgent for write in self._held)):
             self._write(self._held)
             self._held = []
         for fetch in fetches:
