@@ -303,12 +303,20 @@ class Box:
         }
 
     def status(self) -> dict[str, Any]:
-        """What `callbox status` shows: the state with the reasons of its troubles, and the link."""
-        link = self._uplink.link
+        """What `callbox status` shows: the state with the reasons of its troubles, and the link.
+
+        It may be read at the place: whether a silent button is or was pressed is not in it.
+        """
+        link, state, silent = self._uplink.link, self._state(), self._zones.silent
+        stuck = {f"stuck {name}" for name in silent}
         return {
-            **self._state(),
+            **state,
             "box": f"{self._config.box.site}/{self._config.box.id}",
-            "trouble": self._recorder.troubles,
+            "inputs": {
+                name: {**entry, "value": "hidden"} if name in silent else entry
+                for name, entry in state["inputs"].items()
+            },
+            "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
             "cameras": [],
             "open_alarms": len(self._alarms.shown),
             "link": {

@@ -67,18 +67,16 @@ class Central:
 
     def command(self, message: Arrived) -> None:
         """A command; done or refused, it leaves one event. A flood of refused ones is merged like chatter."""
-        wall_s = self._recorder.now.wall_us / 1e6
         command = None
         try:
-            command = self._commands.read(message.payload, message.retained, wall_s)
+            command = self._commands.read(message.payload, message.retained, self._recorder.now.wall_us / 1e6)
             self._do(command)
         except RefusedError as error:
             self._refusal = error.reason
             if self._refusals.admit(self._recorder.now.mono_s):
                 self._out.append(Say("warning", f"command refused: {error.reason}"))
-                self._audit(command or error, {"result": "refused", "reason": error.reason}, {})
-            return
-        self._commands.remember(command, wall_s)
+                seen = {command.id: command.expires_s} if command else {}
+                self._audit(command or error, {"result": "refused", "reason": error.reason}, seen)
 
     def tick(self, now_s: float) -> None:
         """The sum of refusals, when one is due; noise of receipts has no sum, its first lines are in the log."""

@@ -137,7 +137,7 @@ class Commands:
         self._seen = dict(seen)
 
     def read(self, payload: bytes, retained: bool, wall_s: float) -> Command:
-        """A command that may be done now. Raises RefusedError."""
+        """A command that may be done now, once: from here on its id is seen. Raises RefusedError."""
         message = _parse(payload, retained)
         id, source, type = (clean(str(message.get(name, ""))[:200]) for name in ("id", "source", "type"))
         verb = type.removeprefix(VERB_PREFIX)
@@ -174,9 +174,5 @@ class Commands:
         data = message.get("data")
         if not isinstance(data, dict):
             raise refuse("`data` must be an object")
+        self._seen = {seen: after for seen, after in self._seen.items() if after >= wall_s} | {id: expires_s}
         return Command(id, verb, source, expires_s, data)
-
-    def remember(self, command: Command, wall_s: float) -> None:
-        """It is being done: its id is never done again."""
-        self._seen = {id: after for id, after in self._seen.items() if after >= wall_s}
-        self._seen[command.id] = command.expires_s

@@ -52,6 +52,11 @@ class Zones:
         """As in the retained state: value and quality by id."""
         return {zone.id: zone.state for zone in self._zones.values()}
 
+    @property
+    def silent(self) -> set[str]:
+        """Ids of the inputs that nothing at the place may show."""
+        return {zone.id for zone in self._zones.values() if KINDS[zone.kind].silent}
+
     def reading(self, reading: Reading) -> None:
         """Something a driver saw."""
         zone = self._zones.get(reading.input)
@@ -103,6 +108,8 @@ class Zones:
 
     def _fact(self, zone: Zone, fact: Fact) -> None:
         if isinstance(fact, Stuck):
+            if KINDS[zone.kind].contact:
+                return  # a door that stays open, mains that stay out: no fault of the contact
             # A log may be on a screen at the place, and this one would tell that a silent button was pressed.
             silent = KINDS[zone.kind].silent
             if fact.over:

@@ -350,3 +350,22 @@ def test_readings_of_an_input_that_the_config_does_not_know_are_ignored() -> Non
 
 def signed_order(bench: Bench, verb: str, case: str) -> bytes:
     return signed(DESK, bench.order(verb, {"alarm": case, "note": "on my way"}))
+
+
+def test_a_door_that_stays_open_is_no_stuck_button() -> None:
+    bench = Bench()
+    bench.edge("door", True)
+    bench.edge("mains", True)
+    bench.wait(120)
+    assert not bench.of("trouble.stuck")
+
+
+def test_the_status_at_the_place_tells_nothing_of_a_silent_button() -> None:
+    bench = Bench()
+    bench.edge("hidden", True)
+    bench.wait(60)
+    status = bench.box.status()
+    assert bench.of("trouble.stuck")[-1]["input"] == "hidden", "central is told"
+    assert status["inputs"]["hidden"] == {"value": "hidden", "quality": "good"}
+    assert not [name for name in status["trouble"] if "hidden" in name]
+    assert status["open_alarms"] == 0

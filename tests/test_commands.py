@@ -359,3 +359,16 @@ def test_parking_an_event_about_parking_makes_no_further_one(bench: Bench) -> No
     bench.receipt(refused={str(before): "not this either"})
     assert len(bench.events) == before
     assert before in bench.journal.parked
+
+
+def test_a_command_that_was_refused_for_its_content_is_not_read_again() -> None:
+    bench = Bench()
+    bench.connect()
+    order = bench.order("acknowledge", {"alarm": "no such case"})
+    for reason in ("no open alarm has this id", "already seen: a command is done once"):
+        bench.arrive("command", signed(DESK, order))
+        assert bench.of("audit.command")[-1]["reason"] == reason
+    bench.restart()
+    bench.connect()
+    bench.arrive("command", signed(DESK, order))
+    assert "already seen" in bench.of("audit.command")[-1]["reason"]
