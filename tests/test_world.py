@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -22,7 +23,9 @@ from world_disk import Disk, PowerCutError, Where
 from world_storm import live, three_presses
 from world_wire import ViolationError
 
+from agent import central
 from agent import journal as journal_module
+from agent.commands import read_receipt
 from agent.config import Config
 from agent.journal import Journal
 from agent.mail import Publish, Write
@@ -33,7 +36,7 @@ from agent.uplink import Uplink
 SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "30"))
 ONE_SEED: Final = os.environ.get("CALLBOX_WORLD_SEED")
 CAUGHT_WITHIN: Final = 8
-"""Seeds within which each wrong order must show."""
+"""Seeds within which each wrong box must show."""
 COVERED: Final = (
     "power cuts",
     "cuts before COMMIT",
@@ -214,6 +217,22 @@ def synchronous_normal() -> Any:
     return mock.patch.object(Disk, "connect", connect)
 
 
+def cases_forgotten_at_a_start() -> Any:
+    opened = Journal.opened
+    return mock.patch.object(Journal, "opened", lambda self: replace(opened(self), cases=()))
+
+
+def commands_forgotten_at_a_start() -> Any:
+    opened = Journal.opened
+    return mock.patch.object(Journal, "opened", lambda self: replace(opened(self), seen={}))
+
+
+def receipts_not_verified() -> Any:
+    return mock.patch.object(
+        central, "read_receipt", lambda payload, retained, _: read_receipt(payload, retained, None)
+    )
+
+
 WRONG: Final = (
     lamp_before_commit,
     delivered_on_send,
@@ -221,11 +240,14 @@ WRONG: Final = (
     never_resend,
     two_transactions,
     synchronous_normal,
+    cases_forgotten_at_a_start,
+    commands_forgotten_at_a_start,
+    receipts_not_verified,
 )
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
-def test_a_wrong_order_is_caught(wrong: Callable[[], Any], folder: Path, config: Config) -> None:
+def test_a_box_that_does_it_wrong_is_caught(wrong: Callable[[], Any], folder: Path, config: Config) -> None:
     for seed in range(CAUGHT_WITHIN):
         try:
             run(seed, folder, config, wrong=[wrong()])

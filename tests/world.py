@@ -381,7 +381,10 @@ class World:
         assert self.box is not None
         if self._worker.volatile:
             return
-        for case in self.box._alarms.shown:
+        alarms = self.box._alarms
+        if forgotten := self.checker.told.open.keys() - alarms.open.keys() - alarms._closing.keys():
+            raise ViolationError(f"the box has forgotten the open cases {forgotten}")
+        for case in alarms.shown:
             phase = case.phase(self.now().mono_s)
             told = self.checker.told.open.get(case.id)
             if phase is not None and told is None:
