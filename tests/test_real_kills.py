@@ -1,11 +1,14 @@
 """SIGKILL of the real process at random instants, while hands press and scan and the broker goes down and up.
 
+Some of the instants are those in which the lamp goes on: what it promised then must be on the disk already.
+
 CALLBOX_KILLS is how often (6; `make soak`: 50), CALLBOX_SEED the seed of the instants.
 """
 
 import json
 import os
 import random
+import signal
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,6 +22,7 @@ from simulators.demo_script import faults
 KILLS = int(os.environ.get("CALLBOX_KILLS", "6"))
 SEED = int(os.environ.get("CALLBOX_SEED", str(time.time_ns() % 1_000_000)))
 ALIVE_S_MAX = 0.6
+TRAP_S = 5.0
 BUTTONS = list(range(5, 17))  # many, so that none is pressed so often that its presses are merged
 
 
@@ -57,11 +61,34 @@ class Hands:
             return
         at_s = self.box.press(BUTTONS[len(self.pressed) % len(BUTTONS)])
         self.pressed.append(at_s)
-        while self.alive.is_set() and not self.done.is_set():
+        while True:
+            alive = self.alive.is_set() and not self.done.is_set()
             if any(pin == AMBER and level and lit_s >= at_s for pin, level, lit_s in list(self.box.lamps)[-20:]):
                 self.promised.append(at_s)
                 return
+            if not alive:
+                return
             self.done.wait(0.001)
+
+
+class Trap:
+    """While it is set, the box is killed by the board's own thread in the moment in which the lamp goes on."""
+
+    def __init__(self, box: RealBox) -> None:
+        self._box, self._set, self._sprung = box, threading.Event(), threading.Event()
+        box.board.watch(self._changed)
+
+    def wait(self) -> bool:
+        """Until it has sprung; False when no lamp went on in time."""
+        self._sprung.clear()
+        self._set.set()
+        return self._sprung.wait(TRAP_S)
+
+    def _changed(self, pin: int, level: int, _at_s: float) -> None:
+        if pin == AMBER and level and self._set.is_set():
+            self._set.clear()
+            self._box.signal(signal.SIGKILL)
+            self._sprung.set()
 
 
 @pytest.mark.real
@@ -80,7 +107,7 @@ def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path: Path) ->
         hands = Hands(box)
         worker = threading.Thread(target=hands.work, name="hands", daemon=True)
         worker.start()
-        broker_kills = 0
+        trap, trapped, broker_kills = Trap(box), 0, 0
         for _ in range(KILLS):
             box.power_on()
             if rng.random() < 0.8:  # else it is killed somewhere in its start
@@ -88,6 +115,8 @@ def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path: Path) ->
             hands.alive.set()
             pause.wait(rng.uniform(0, ALIVE_S_MAX))
             if rng.random() < 0.4:
+                trapped += "INFO armed:" in box.said() and trap.wait()
+            elif rng.random() < 0.6:
                 broker_kills += box.broker.pid is not None
                 box.broker.kill()
                 pause.wait(rng.uniform(0, ALIVE_S_MAX))
@@ -140,7 +169,8 @@ def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path: Path) ->
         starts = [event["data"]["last_end"] for event in events if event["type"] == "callbox.status.started"]
         assert starts.count("crash") >= 1
         told = (
-            f"{KILLS} kills, {broker_kills} of the broker's; {len(starts)} starts; {len(hands.pressed)} presses,"
+            f"{KILLS} kills, {trapped} of them as the lamp went on; {broker_kills} of the broker; {len(starts)} starts;"
+            f" {len(hands.pressed)} presses,"
             f" {len(hands.promised)} promised by the lamp; {len(hands.scanned)} scan lines, {len(codes)} recorded;"
             f" {len(events)} events: 0 lost, 0 repeated (seed {SEED})"
         )
