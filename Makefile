@@ -1,6 +1,6 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
-# make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n)
+# make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n), 300 seeds of the world (SEEDS=n)
 # make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -30,6 +30,7 @@ unit: $(VENV)/ready
 
 soak: $(VENV)/ready .cache/debian
 	CALLBOX_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -s tests/test_real_kills.py
+	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
 
 bench: $(VENV)/ready .cache/debian
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
