@@ -40,12 +40,14 @@ class FakeBox:
     def public_key(self) -> str:
         return b64(self.key.public_key().public_bytes_raw())
 
-    def event(self, kind: str, ago_s: float = 0.0, signer: Ed25519PrivateKey | None = None, **data: Any) -> bytes:
+    def event(
+        self, kind: str, ago_s: float = 0.0, signer: Ed25519PrivateKey | None = None, id: str = "", **data: Any
+    ) -> bytes:
         """The next event; kind: `alarm.panic` and so on."""
         self.seq += 1
         event: dict[str, Any] = {
             "specversion": "1.0",
-            "id": str(uuid.uuid4()),
+            "id": id or str(uuid.uuid4()),
             "source": f"/callbox/{self.name}",
             "type": f"callbox.{kind}",
             "time": stamp(ago_s + self.slow_s),

@@ -303,6 +303,24 @@ def test_journals_are_counted_apart(bench: Bench) -> None:
     assert [row[0] for row in bench.rows("SELECT seq FROM events ORDER BY rowid")] == [1, 2, 3, 1]
 
 
+def test_an_event_that_comes_in_two_journals_is_stored_once_and_counted_in_both(tmp_path: Path) -> None:
+    """A box whose disk failed sends from memory under a new name; after its restart the disk's journal sends again."""
+    memory, disk = FakeBox(journal="aaaa"), FakeBox(journal="bbbb")
+    disk.key = memory.key
+    first = Bench(tmp_path / "c.db")
+    for place, session in ((memory, "s1"), (disk, "s2")):
+        first.send(place, "state", place.state(session))
+        first.send(place, "event/alarm", place.press(id="01941f29-7c00-7aaa-8000-3f1f2d1c0b0a"))
+    first.receipts(lambda r: ("bbbb", 1) in [(x["journal"], x["through"]) for x in r])
+    assert first.rows("SELECT journal, seq FROM events") == [("aaaa", 1)]
+    first.close()
+    second = Bench(tmp_path / "c.db")
+    try:
+        assert ("bbbb", 1) in [(x["journal"], x["through"]) for x in second.receipts(bool)]
+    finally:
+        second.close()
+
+
 def test_a_journal_whose_start_was_pruned_is_receipted_by_ranges(bench: Bench, box: FakeBox) -> None:
     for _ in range(500):
         box.event("status.started")

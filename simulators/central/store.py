@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS boxes (box TEXT PRIMARY KEY, key TEXT NOT NULL, state
 CREATE TABLE IF NOT EXISTS commands (
   id TEXT PRIMARY KEY, box TEXT NOT NULL, verb TEXT NOT NULL, case_id TEXT NOT NULL, note TEXT NOT NULL,
   sent_at TEXT NOT NULL, expires TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS again (
+  box TEXT, journal TEXT, seq INTEGER, id TEXT, PRIMARY KEY (box, journal, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS oddities (received_at TEXT, topic TEXT, reason TEXT, payload BLOB);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -112,11 +114,14 @@ class Store:
     # events
 
     def add(self, record: Record) -> Literal["new", "repeat", "other"]:
-        """Stores by id. `repeat`: it was there. `other`: there is another event of this id, which is kept; where the
-        kept one was unproven and this is proven, they change places (a forgery cannot keep the real one out)."""
+        """Stores by id. `repeat`: it was there, perhaps in another journal of the box, whose disk failed under it.
+
+        `other`: there is another event of this id, which is kept; where the kept one was unproven and this is proven,
+        they change places (a forgery cannot keep the real one out).
+        """
         event = record.event
         row = self._db.execute(
-            "SELECT payload, problems FROM events WHERE box = ? AND id = ?", (event.box, event.id)
+            "SELECT payload, problems, journal FROM events WHERE box = ? AND id = ?", (event.box, event.id)
         ).fetchone()
         if row is None:
             self._insert(record)
@@ -130,6 +135,11 @@ class Store:
             self._db.execute("DELETE FROM events WHERE box = ? AND id = ?", (event.box, event.id))
             self._insert(record)
             return "new"
+        if record.proven and row[2] != event.journal:
+            self._db.execute(
+                "INSERT OR IGNORE INTO again VALUES (?, ?, ?, ?)", (event.box, event.journal, event.seq, event.id)
+            )
+            return "repeat"
         self.odd(record.received_at, f"{event.box} {event.id}", "another event has this id", event.payload)
         return "other"
 
@@ -164,8 +174,10 @@ class Store:
         """(box, journal, first, last) of what is stored and proven, each unbroken run once."""
         return self._db.execute(
             "SELECT box, journal, min(seq), max(seq) FROM (SELECT box, journal, seq,"
-            " seq - dense_rank() OVER (PARTITION BY box, journal ORDER BY seq) AS run FROM events"
-            " WHERE problems NOT LIKE '%signature%' AND problems NOT LIKE '%unchecked%')"
+            " seq - dense_rank() OVER (PARTITION BY box, journal ORDER BY seq) AS run FROM"
+            " (SELECT box, journal, seq FROM events"
+            "  WHERE problems NOT LIKE '%signature%' AND problems NOT LIKE '%unchecked%'"
+            "  UNION SELECT box, journal, seq FROM again))"
             " GROUP BY box, journal, run ORDER BY box, journal, run"
         ).fetchall()
 
