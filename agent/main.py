@@ -8,7 +8,7 @@ import sys
 import time
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from agent import config as config_module
 from agent.clock import Clock, boot_id
@@ -19,6 +19,8 @@ from agent.loop import Loop
 
 log = logging.getLogger("callbox")
 LOCK = "lock"
+SWITCH_S: Final = 0.0005
+"""How long a thread may keep the interpreter while another waits: Python's 5 ms are longer than a commit takes."""
 
 
 def run(path: Path) -> int:
@@ -27,6 +29,7 @@ def run(path: Path) -> int:
     On SIGHUP it starts itself anew in the same process when the config is good, and goes on as it is when it is not.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)
     lock = _lock(config.state_dir)
     journal, new_journal = open_journal(config.state_dir, time.time())

@@ -36,7 +36,7 @@ TOPIC_BYTES: Final = 256
 """What a PUBLISH adds to its payload at the most: header, topic, properties."""
 TOO_LARGE: Final = 0x95
 """MQTT 5 reason code: Packet too large."""
-BREAKS_MAX: Final = 3
+BREAKS_MAX: Final = 5
 """Sessions in a row that the other side ends with the same message first unanswered: it hangs up because of it."""
 INNOCENT_BYTES: Final = 1_024
 """No message up to this size is ever suspected of that: every alarm is smaller, and a bad link ends sessions too."""

@@ -41,7 +41,7 @@ def seqs(parcels: list[Parcel]) -> list[list[int]]:
     return [[event.seq for event in parcel.events] for parcel in parcels]
 
 
-def test_the_event_at_which_the_broker_hangs_up_three_times_is_taken_out_and_the_rest_goes_on() -> None:
+def test_the_event_at_which_the_broker_hangs_up_again_and_again_is_taken_out_and_the_rest_goes_on() -> None:
     box = outbox()
     for event in (scan(1, LARGE), scan(2, 600)):
         box.recorded(event)
