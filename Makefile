@@ -1,6 +1,7 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
-# make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n), 300 seeds of the world (SEEDS=n)
+# make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n), 300 seeds of the world (SEEDS=n),
+#             USB adapters in and out of a box under a real kernel (emulated)
 # make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -11,6 +12,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap
+# and what the tests marked soak do
+SOAK := qemu-system-x86 busybox-static kmod
 
 .PHONY: demo test lint unit soak bench docs install clean
 
@@ -28,9 +31,10 @@ lint: $(VENV)/ready
 unit: $(VENV)/ready
 	$(BIN)/python -m pytest
 
-soak: $(VENV)/ready .cache/debian
+soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_KILLS=$(or $(KILLS),50) $(BIN)/python -m pytest -s tests/test_real_kills.py
 	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
+	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/ready .cache/debian
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
@@ -47,9 +51,11 @@ $(VENV)/ready: $(VENV)/bin/python setup.cfg simulators/setup.cfg
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[sim,test]' -e ./simulators
 	touch $@
 
-.cache/debian: Makefile
+.cache/debian: PACKAGES := $(DEBIAN)
+.cache/soak: PACKAGES := $(SOAK)
+.cache/debian .cache/soak: Makefile
 	@mkdir -p .cache
-	dpkg -s $(DEBIAN) >/dev/null 2>&1 || { $(APT) update -q && $(APT) install -qy --no-install-recommends $(DEBIAN); }
+	dpkg -s $(PACKAGES) >/dev/null 2>&1 || { $(APT) update -q && $(APT) install -qy --no-install-recommends $(PACKAGES); }
 	touch $@
 
 include systemd/install.mk
