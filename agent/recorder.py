@@ -161,12 +161,15 @@ class Recorder:
     # ---- troubles
 
     def trouble(self, name: str, reason: str, *, quality: Quality | None = None, silent: bool = False) -> None:
-        """Raises a trouble, once. quality: of an input's wire. silent: the log says nothing of it."""
-        if name in self.troubles:
+        """Raises a trouble, once; a new reason is a line in the log. quality: of an input's wire. silent: no line."""
+        stands = self.troubles.get(name)
+        if stands == reason:
             return
         self.troubles[name] = reason
         if not silent:
             self._out.append(Say("warning", f"trouble: {name}: {reason}"))
+        if stands is not None:
+            return
         data: TroubleData = {"transition": "raised", "reason": reason}
         if quality is not None:
             data["quality"] = quality

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 BACKOFF_FIRST_S: Final = 0.25
-BACKOFF_MAX_S: Final = 10.0
-"""A cable that is put back is noticed within this."""
+BACKOFF_MAX_S: Final = 2.0
+"""A cable that is put back is noticed within this; to look for it costs next to nothing."""
 STABLE_S: Final = 30.0
 
 

@@ -512,3 +512,16 @@ def test_nothing_is_asked_of_the_journal_without_a_session() -> None:
     bench = Bench(journal=journal)
     bench.wait(60)
     assert not [action for action in bench.did if isinstance(action, Fetch)]
+
+
+def test_a_trouble_with_a_new_reason_is_one_event_and_a_new_line_in_the_log() -> None:
+    """A technician who reads "no such file" while the file is there looks for the wrong fault."""
+    bench = Bench()
+    for reason in ("no such file", "no such file", "permission denied"):
+        bench.health("desk", "offline", reason)
+    assert len(bench.of("trouble.input")) == 1
+    assert [line for line in bench.said if "input desk" in line] == [
+        "trouble: input desk: offline: no such file",
+        "trouble: input desk: offline: permission denied",
+    ]
+    assert bench.box.status()["trouble"]["input desk"] == "offline: permission denied"
