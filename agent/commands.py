@@ -70,7 +70,7 @@ def _parse(payload: bytes, retained: bool) -> dict[str, Any]:
     if retained:
         raise RefusedError("retained: it may be old; nothing but `state` is ever retained")
     if len(payload) > PAYLOAD_BYTES_MAX:
-        raise RefusedError(f"{len(payload)} bytes; at most {PAYLOAD_BYTES_MAX} are read")
+        raise RefusedError(f"too many bytes; at most {PAYLOAD_BYTES_MAX} are read")
     try:
         message = json.loads(payload)
     except (ValueError, RecursionError) as error:

@@ -160,7 +160,7 @@ class Loop:
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}
-        return {**self._box.status(), "armed": self._armed, "noise": noise}
+        return {**self._box.status(), "armed": self._armed, "noise": noise, "dropped_messages": self._mailbox.dropped}
 
     # ---- self-care
 

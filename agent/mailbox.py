@@ -1,8 +1,9 @@
-"""The one way into the deciding thread: a mailbox in two lanes.
+"""The one way into the deciding thread: a mailbox in three lanes.
 
 Readings of the world wait when the box is behind: that lane is bounded, and a full one holds the driver's thread, and
-through it the kernel's buffer and the device. Answers (a commit, a PUBACK, a receipt) never wait: the box bounds them
-by what it asked for, and its sessions by their window.
+through it the kernel's buffer and the device. Answers (a commit, a PUBACK) never wait: the box bounds them by what it
+asked for, and its sessions by their window. What central says (receipts, commands) is bounded by nobody but this lane,
+and takes turns with the readings: whoever floods this box with messages holds up no press.
 """
 
 import threading
@@ -13,17 +14,19 @@ from agent.mail import Arrived, Message
 from drivers.contract import Reading
 
 READINGS_MAX: Final = 1_000
-ARRIVED_MAX: Final = 10_000
-"""With so many answers waiting, further messages of central's are dropped and counted: only a broker that floods this
-box gets there, and a receipt comes again."""
+ARRIVED_MAX: Final = 1_000
+"""With so many waiting, further messages of central's are dropped and counted: only a broker that floods this box gets
+there, and a receipt comes again. At 64 KB each (agent/mqtt.py) they are 64 MB at the most."""
 
 
 class Mailbox:
-    """Readings in order, answers in order, answers first."""
+    """Each lane in order; answers first, then in turn a reading and a message of central's."""
 
     def __init__(self) -> None:
         self._readings: deque[Reading] = deque()
         self._answers: deque[Message] = deque()
+        self._arrived: deque[Arrived] = deque()
+        self._heard_central = False
         self._changed = threading.Condition()
         self.dropped = 0
 
@@ -37,10 +40,13 @@ class Mailbox:
     def answer(self, message: Message) -> None:
         """From a journal or a session; never waits."""
         with self._changed:
-            if len(self._answers) >= ARRIVED_MAX and isinstance(message, Arrived):
+            if not isinstance(message, Arrived):
+                self._answers.append(message)
+            elif len(self._arrived) < ARRIVED_MAX:
+                self._arrived.append(message)
+            else:
                 self.dropped += 1
                 return
-            self._answers.append(message)
             self._changed.notify_all()
 
     @property
@@ -56,12 +62,16 @@ class Mailbox:
     def take(self, timeout_s: float, *, readings: bool = True) -> Message | Reading | None:
         """The next message; None when there was none in time. `readings` False leaves those where they are."""
         with self._changed:
-            if not self._answers and not (readings and self._readings) and timeout_s > 0:
+            if not (self._answers or self._arrived or (readings and self._readings)) and timeout_s > 0:
                 self._changed.wait(timeout_s)
             if self._answers:
                 return self._answers.popleft()
-            if readings and self._readings:
+            if readings and self._readings and (self._heard_central or not self._arrived):
+                self._heard_central = False
                 reading = self._readings.popleft()
                 self._changed.notify_all()
                 return reading
+            if self._arrived:
+                self._heard_central = True
+                return self._arrived.popleft()
             return None

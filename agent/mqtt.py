@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.commands import PAYLOAD_BYTES_MAX
 from agent.errors import BoxError, link_error
 from agent.mail import Acked, Arrived, Connect, Publish, SessionDown, SessionUp
 from agent.uplink import will
@@ -221,7 +222,8 @@ class Session:
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         topic = message.topic.removeprefix(f"{self._root}/")
-        self._answer(Arrived(self.name, topic, bytes(message.payload), message.retain))
+        # One byte more than is read is enough to refuse it; a queue of huge ones would be all memory there is.
+        self._answer(Arrived(self.name, topic, bytes(message.payload[: PAYLOAD_BYTES_MAX + 1]), message.retain))
 
 
 def _leave_writing_to_the_loop(*_: Any) -> None:

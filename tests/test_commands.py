@@ -21,7 +21,7 @@ BAD_JSON = {
     "not UTF-8": (b'{"a": "\xff\xfe"}', "not JSON"),
     "a list": (b"[1, 2]", "JSON list; an object is wanted"),
     "a number": (b"7", "JSON int; an object is wanted"),
-    "huge": (b'{"a": "' + b"x" * 70_000 + b'"}', "70009 bytes; at most 65536 are read"),
+    "huge": (b'{"a": "' + b"x" * 70_000 + b'"}', "too many bytes; at most 65536 are read"),
     "deep": (DEEP, "not JSON"),
     "a number of 5000 digits": (b'{"id": ' + b"9" * 5000 + b"}", "not JSON"),
 }

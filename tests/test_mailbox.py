@@ -1,4 +1,4 @@
-"""The one way into the deciding thread: answers first, readings bounded."""
+"""The one way into the deciding thread: answers first, readings bounded, central's flood in turn."""
 
 import threading
 from collections.abc import Callable
@@ -66,8 +66,20 @@ def test_a_flood_of_messages_is_dropped_and_counted_and_never_an_answer_of_the_j
         mailbox.answer(arrived())
     mailbox.answer(recorded(7))
     assert mailbox.dropped == 5
-    taken = [mailbox.take(0) for _ in range(ARRIVED_MAX + 1)]
-    assert taken[-1] == recorded(7)
+    taken = [mailbox.take(0) for _ in range(ARRIVED_MAX + 2)]
+    assert taken == [recorded(7), *[arrived()] * ARRIVED_MAX, None]
+
+
+def test_a_flood_of_messages_holds_up_no_press_and_a_storm_of_presses_no_receipt() -> None:
+    mailbox = Mailbox()
+    for number in range(3):
+        mailbox.answer(arrived())
+        mailbox.answer(arrived())
+        mailbox.put(edge(number))
+    mailbox.answer(recorded(1))
+    taken = [mailbox.take(0) for _ in range(10)]
+    in_turn = [message for number in range(3) for message in (arrived(), edge(number))]
+    assert taken == [recorded(1), *in_turn, *[arrived()] * 3]
 
 
 def test_who_waits_is_woken_by_a_message_and_by_wake() -> None:
