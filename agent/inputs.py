@@ -48,7 +48,8 @@ class Contact:
     down, so a press of 50 ms is never lost in its own bounce and a spike shorter than `debounce_s` is none.
     """
 
-    def __init__(self, debounce_s: float) -> None:
+    def __init__(self, debounce_s: float, *, active: bool = False) -> None:
+        """active: an earlier run told that it is, and not that it is no more."""
         self._debounce_s = debounce_s
         self._raw: bool | None = None
         self._raw_since_s = 0.0
@@ -56,8 +57,13 @@ class Contact:
         self._began_s = 0.0
         self._pressed_s: float | None = None
         self._at_boot = False
-        self.active = False
+        self.active = active
+        self._known = False
         self.stuck = False
+
+    def forget(self) -> None:
+        """The wire was gone, and its level is not known: an active level is a press again, not the same one."""
+        self._known = False
 
     def edge(self, active: bool, seen_s: float, *, initial: bool = False, settled: bool = False) -> list[Fact]:
         """A raw level at `seen_s`. Levels that arrive late or twice do no harm.
@@ -68,13 +74,15 @@ class Contact:
         facts = self.tick(seen_s)
         first = self._raw is None
         if initial or settled:
+            if active and not self._known:
+                self.active = False
             if active != self.active:
                 self._began_s = seen_s
             self._at_boot = initial and active
             self._sum_s = self._debounce_s if active else 0.0
         elif active != self._raw and self._sum_s == (self._debounce_s if self.active else 0.0):
             self._began_s = seen_s
-        self._raw, self._raw_since_s = active, seen_s
+        self._raw, self._raw_since_s, self._known = active, seen_s, True
         facts += self._settle(seen_s)
         if initial and first and self.active:
             self.stuck = True

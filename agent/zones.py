@@ -26,12 +26,13 @@ CODE_CHARS_MAX: Final = 8_000
 class Zone:
     """One input: as in the config, and as it is now. Value and quality are two things."""
 
-    def __init__(self, entry: "Input", merged: int) -> None:
-        """merged: changes that an earlier run counted and did not tell."""
+    def __init__(self, entry: "Input", settings: Mapping[str, str]) -> None:
+        """settings: the journal's; with what an earlier run told, and with changes that it counted and did not tell."""
         self.id, self.kind = entry.id, entry.kind
         self.quality: Quality = "offline"
-        self.contact = Contact(entry.debounce_ms / 1000)
-        self.chatter = Chatter(merged=merged)
+        raised = KINDS[entry.kind].contact and settings.get(_raised(entry.id)) == "1"
+        self.contact = Contact(entry.debounce_ms / 1000, active=raised)
+        self.chatter = Chatter(merged=int(settings.get(_merged(entry.id), 0)))
 
     @property
     def state(self) -> InputState:
@@ -45,8 +46,11 @@ class Zones:
         self, entries: Sequence["Input"], settings: Mapping[str, str], alarms: Alarms, recorder: Recorder
     ) -> None:
         """settings: the journal's."""
-        self._zones = {entry.id: Zone(entry, int(settings.get(_merged(entry.id), 0))) for entry in entries}
+        self._zones = {entry.id: Zone(entry, settings) for entry in entries}
         self._alarms, self._recorder = alarms, recorder
+        for zone in self._zones.values():
+            if zone.contact.active and not KINDS[zone.kind].alarm:
+                self._recorder.troubles[f"{zone.kind} {zone.id}"] = zone.id
 
     def state(self) -> dict[str, InputState]:
         """As in the retained state: value and quality by id."""
@@ -63,6 +67,8 @@ class Zones:
         if zone is None:
             return
         if isinstance(reading, Health):
+            if reading.quality == "good" != zone.quality:
+                zone.contact.forget()
             self._quality(zone, reading.quality, reading.reason)
             return
         self._quality(zone, "good", "")
@@ -141,6 +147,8 @@ class Zones:
             data["at_boot"] = True
         if merged:
             data["merged"], data["changes"] = True, changes
+        if KINDS[zone.kind].contact:
+            self._recorder.keep({_raised(zone.id): "1" if pressed else "0"})
         if zone.kind == "cancel":
             self._alarms.cancel(zone.id, at, data)
         elif not KINDS[zone.kind].alarm:
@@ -166,6 +174,11 @@ class Zones:
         """The moment of a reading, by both clocks."""
         now = self._recorder.now
         return Stamp(seen_s, now.wall_us - round((now.mono_s - seen_s) * 1e6), now.synced)
+
+
+def _raised(input_id: str) -> str:
+    """The journal's setting that says whether `raised` of a contact was told, and `restored` not yet."""
+    return f"raised {input_id}"
 
 
 def _merged(input_id: str) -> str:

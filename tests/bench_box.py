@@ -249,8 +249,8 @@ class Bench:
 
     # ---- the world
 
-    def edge(self, name: str, active: bool, *, initial: bool = False) -> None:
-        self.say(Edge(name, active, self.now_s, initial))
+    def edge(self, name: str, active: bool, *, initial: bool = False, settled: bool = False) -> None:
+        self.say(Edge(name, active, self.now_s, initial, settled))
 
     def press(self, name: str, held_s: float = 0.1) -> None:
         self.edge(name, True)

@@ -1,6 +1,7 @@
 """Alarms are cases: what a press opens, what counts in it, what ends it, and what the lamp may show of it."""
 
-from bench_box import DESK, Bench, signed
+import pytest
+from bench_box import DESK, YAML, Bench, signed
 
 from agent.mail import Say, SetOutput
 
@@ -156,6 +157,47 @@ def test_mains_that_is_back_on_one_input_does_not_hide_the_other() -> None:
     bench.edge("mains", False)
     bench.wait(30)
     assert [name for name in bench.state["trouble"] if name.startswith("ac")] == ["ac mains-2"]
+
+
+@pytest.mark.parametrize(("name", "type"), [("mains", "trouble.ac"), ("door", "alarm.intrusion")])
+def test_a_contact_that_returned_while_the_box_was_down_is_restored_at_the_start_once(name: str, type: str) -> None:
+    bench = Bench()
+    bench.edge(name, False, initial=True)
+    bench.edge(name, True)
+    bench.wait(1)
+    for _ in range(2):
+        bench.restart()
+        bench.edge(name, False, initial=True)
+        bench.wait(1)
+    assert [data["transition"] for data in bench.of(type)] == ["raised", "restored"]
+    assert not bench.box.status()["trouble"].get("ac mains")
+
+
+def test_mains_that_are_still_out_after_a_restart_are_a_trouble_before_anybody_asks_the_pin() -> None:
+    bench = Bench()
+    bench.edge("mains", True)
+    bench.wait(1)
+    bench.restart()
+    assert "ac mains" in bench.box.status()["trouble"]
+    bench.edge("mains", True, initial=True)
+    bench.wait(1)
+    assert bench.of("trouble.ac")[-1]["at_boot"]
+
+
+def test_a_press_counts_though_the_line_of_the_release_before_it_was_lost_with_the_wire() -> None:
+    bench = Bench(
+        YAML.replace(
+            "  - {id: desk,", "  - {id: far, driver: panel, pressed: P, released: R, kind: panic}\n  - {id: desk,"
+        )
+    )
+    bench.health("far", "good")
+    bench.edge("far", True, settled=True)
+    bench.health("far", "offline", "the cable")
+    bench.health("far", "good")
+    bench.edge("far", True, settled=True)
+    bench.edge("far", True, settled=True)
+    bench.edge("far", False, settled=True)
+    assert [data["count"] for data in bench.of("alarm.panic")] == [1, 2], "the wire was whole: one press said twice"
 
 
 def test_a_merged_sum_of_a_contact_says_how_many() -> None:
