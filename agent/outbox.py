@@ -261,8 +261,7 @@ class Outbox:
         highest = max((last for _, last in ranges), default=0)
         if highest > self._recorded:
             return f"names boxseq {highest}; the journal has {self._recorded}"
-        if batch is not None:
-            self._batch = max(1, batch)
+        self._batch = max(1, batch or 1)
         if ranges and ranges[0][0] == 1 and ranges[0][1] <= self._through:
             ranges.pop(0)  # nothing new up to there
         self._through = max(self._through, through)
@@ -278,11 +277,11 @@ class Outbox:
         return found
 
     def owe_again(self, ranges: Iterable[Range]) -> list[Range]:
-        """Central asks for events again: ranges as the journal is to owe them, cut to what is recorded."""
+        """Central asks for events again: ranges as the journal is to owe them, joined, and cut to what is recorded."""
         cut = [(max(1, first), min(last, self._recorded)) for first, last in ranges]
-        cut = [(first, last) for first, last in cut if first <= last]
+        cut = _joined((first, last) for first, last in cut if first <= last)
         if cut:
-            lowest = min(first for first, _ in cut)
+            lowest = cut[0][0]
             self._through = min(self._through, lowest - 1)
             for lane in self._lanes.values():
                 lane.ready = [event for event in lane.ready if event.seq < lowest]
@@ -337,19 +336,24 @@ class Outbox:
                 heapq.heapify(lane.ready)
 
 
-def _within(ranges: Iterable[Range]) -> Callable[[int], bool]:
-    """Whether a boxseq is in any of the ranges. Sorted first: a receipt may name thousands, and alarms wait for it."""
-    firsts: list[int] = []
-    lasts: list[int] = []
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """The same boxseqs in as few ranges as there can be, lowest first."""
+    joined: list[Range] = []
     for first, last in sorted(ranges):
-        if lasts and first <= lasts[-1]:
-            lasts[-1] = max(lasts[-1], last)
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(joined[-1][1], last)
         else:
-            firsts.append(first)
-            lasts.append(last)
+            joined.append((first, last))
+    return joined
+
+
+def _within(ranges: Iterable[Range]) -> Callable[[int], bool]:
+    """Whether a boxseq is in any of the ranges. Joined first: a receipt may name thousands, and alarms wait for it."""
+    joined = _joined(ranges)
+    firsts = [first for first, _ in joined]
 
     def within(seq: int) -> bool:
         at = bisect_right(firsts, seq)
-        return at > 0 and seq <= lasts[at - 1]
+        return at > 0 and seq <= joined[at - 1][1]
 
     return within

@@ -185,6 +185,13 @@ def test_an_event_that_is_not_yet_sent_is_cancelled_too() -> None:
     assert Sender(made).all() == [1]
 
 
+def test_ranges_that_central_asks_for_again_reach_the_journal_once_each() -> None:
+    """Each costs it a walk through the events: a hundred times all of them would hold up a press for a minute."""
+    made = outbox(200_000)
+    asked = [*[(1, 100_000)] * 50, (50, 60), (100_001, 100_001), (150_000, 2**50)]
+    assert made.owe_again(asked) == [(1, 100_001), (150_000, 200_000)]
+
+
 def test_huge_and_many_ranges_are_cheap() -> None:
     """Ten thousand ranges against a full outbox; without sorting them first this takes seconds."""
     made = outbox(10_000_000)
@@ -485,6 +492,17 @@ def test_a_new_session_waits_for_central_to_say_again_that_it_takes_batches() ->
     made.receipt(0, [], 50)
     made.session_down()
     made.session_up(receive_max=None, packet_bytes_max=None)
+    recorded(made, event(1), event(2))
+    parcel = Sender(made).take()
+    assert parcel is not None
+    assert parcel.topic == "event/scan"
+
+
+def test_a_receipt_without_the_word_ends_batches() -> None:
+    """Central may be replaced under a session: to one that knows no batches, each would be a message of no sense."""
+    made = outbox()
+    made.receipt(0, [], 50)
+    made.receipt(0, [], None)
     recorded(made, event(1), event(2))
     parcel = Sender(made).take()
     assert parcel is not None
