@@ -141,7 +141,7 @@ class Loop:
             case Write() | Fetch():
                 self._worker.ask(action)
             case SetOutput(output, on):
-                self._outputs[output].driver.set(output, on)
+                self._outputs[output].set(output, on)
             case Publish():
                 if self._session is not None:
                     self._session.publish(action)

@@ -1,5 +1,6 @@
 """The drivers' threads: each wire is opened, watched, and opened again when it went."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from drivers.contract import Driver, DriverError, Health, Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
+
+log = logging.getLogger("callbox")
 
 BACKOFF_FIRST_S: Final = 0.25
 BACKOFF_MAX_S: Final = 2.0
@@ -26,6 +29,7 @@ class Wire:
         self.name, self.driver = name, driver
         self._inputs, self._put = inputs, put
         self._unheard = set(inputs)
+        self._unset: set[str] = set()
         self._stop = threading.Event()
         self.progress_s = time.monotonic()
         self.spoke = threading.Event()
@@ -43,6 +47,15 @@ class Wire:
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
+
+    def set(self, output: str, on: bool) -> None:
+        """Drives an output. A fault in its driver costs that output, is logged once, and stops nobody."""
+        try:
+            self.driver.set(output, on)
+        except Exception:
+            if output not in self._unset:
+                log.exception("%s: output %s cannot be set: a fault in the driver: report it", self.name, output)
+            self._unset.add(output)
 
     # ---- drivers.contract.Host
 

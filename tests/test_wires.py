@@ -19,6 +19,18 @@ GONE = DriverError("/dev/panel", "No such file or directory", "plug it in")
 Run = Callable[[Host], None]
 
 
+class Rude:
+    """A driver from somebody else, with a fault in `set`."""
+
+    noise = 0
+
+    def run(self, host: Host) -> None:
+        stay_open(host)
+
+    def set(self, output: str, on: bool) -> None:  # noqa: ARG002
+        raise ZeroDivisionError
+
+
 class FakeDriver:
     """Does in its n-th `run` what the n-th of `runs` does; after the last one it stays open."""
 
@@ -201,3 +213,13 @@ def test_each_wire_of_a_config_gets_its_own_inputs_and_outputs() -> None:
     assert [wire.name for wire in made_wires] == ["gpio0", "panel"]
     found: Any = [wire._inputs for wire in made_wires]
     assert found == [["alarm-1", "hidden", "door", "mains", "mains-2", "undo", "key", "point"], ["desk"]]
+
+
+def test_a_driver_that_cannot_set_its_output_costs_the_lamp_and_never_the_box(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = Wire("relay8", Rude(), [], Queue[Reading]().put)
+    for on in (True, False, True):
+        wire.set("lamp", on)
+    [told] = caplog.records
+    assert "relay8: output lamp" in told.getMessage()
