@@ -74,7 +74,7 @@ class Box:
         self._lit: dict[str, bool] = {}
         self._offset_s = now.wall_us / 1e6 - now.mono_s
         self._link_up_s = now.mono_s
-        self._said_lost = ""
+        self._said_lost: set[str] = set()
         self._ended = False
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
@@ -145,9 +145,7 @@ class Box:
                 self._session_up(message)
             case SessionDown():
                 if self._uplink.down(message, now.mono_s):
-                    self._out.append(
-                        Say("warning", f"link lost: {message.reason}; {message.hint or 'it is tried again'}")
-                    )
+                    self._say_lost(f"{message.reason}; {message.hint or 'it is tried again'}")
             case Acked():
                 self._central.delivered(self._uplink.acked(message))
             case Arrived(topic="receipt"):
@@ -205,14 +203,14 @@ class Box:
         self._out.append(NewJournal(reason))
 
     def _say_lost(self, reason: str) -> None:
-        """Once when the link is lost, and again only for another reason."""
-        if reason != self._said_lost:
-            self._said_lost = reason
+        """Once for each reason, until it is back."""
+        if reason not in self._said_lost:
+            self._said_lost.add(reason)
             self._out.append(Say("warning", f"link lost: {reason}"))
 
     def _session_up(self, message: SessionUp) -> None:
         if self._uplink.up(message, self._recorder.now.mono_s, self._recorder.seq):
-            self._said_lost = ""
+            self._said_lost.clear()
             link = self._config.links[self._uplink.link.index]
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))
 

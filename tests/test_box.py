@@ -9,7 +9,19 @@ import pytest
 from bench_box import BOX_KEY, YAML, Bench, FakeJournal
 
 from agent.identity import b64, verify_chain
-from agent.mail import Connect, Drop, Fetch, NewJournal, Publish, Recorded, SessionUp, SetOutput, StorageFailed, Write
+from agent.mail import (
+    Connect,
+    Drop,
+    Fetch,
+    NewJournal,
+    Publish,
+    Recorded,
+    Say,
+    SessionUp,
+    SetOutput,
+    StorageFailed,
+    Write,
+)
 from agent.outbox import WINDOW
 from drivers.contract import Edge
 
@@ -266,6 +278,26 @@ def test_a_short_loss_of_the_link_is_no_trouble() -> None:
     bench.connect()
     bench.wait(5)
     assert bench.of("trouble.link") == []
+
+
+def test_a_lost_link_is_said_once_for_each_reason_however_often_it_is_tried() -> None:
+    bench = Bench()
+
+    def said() -> list[str]:
+        return [action.text for action in bench.did if isinstance(action, Say) and "link lost" in action.text]
+
+    for _ in range(20):
+        bench.disconnect("central:8883: Connection refused", hint="start it")
+        bench.wait(60)
+        bench.disconnect("spare:8883: no answer in time")
+        bench.wait(60)
+    assert said() == [
+        "link lost: central:8883: Connection refused; start it",
+        "link lost: spare:8883: no answer in time; it is tried again",
+    ]
+    bench.connect()
+    bench.disconnect("central:8883: Connection refused", hint="start it")
+    assert len(said()) == 3, "it was back, and is lost again"
 
 
 def test_a_press_tries_the_link_at_once() -> None:
