@@ -288,9 +288,9 @@ def test_a_lost_link_is_said_once_for_each_reason_however_often_it_is_tried() ->
 
     for _ in range(20):
         bench.disconnect("central:8883: Connection refused", hint="start it")
-        bench.wait(60)
+        bench.wait(26)
         bench.disconnect("spare:8883: no answer in time")
-        bench.wait(60)
+        bench.wait(26)
     assert said() == [
         "link lost: central:8883: Connection refused; start it",
         "link lost: spare:8883: no answer in time; it is tried again",
