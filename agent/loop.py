@@ -39,6 +39,9 @@ log = logging.getLogger("callbox")
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked but while the loop runs: the kernel keeps one that comes earlier, also over the `exec` of a reload, where it
+would be lost, or end the process by its default."""
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""
@@ -65,8 +68,9 @@ class Loop:
 
     def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
         """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         settings = self._opened.settings
         self._box.start(
             self._clock.now(),
@@ -92,6 +96,7 @@ class Loop:
                 self._arm()
             told = self._signals.popleft() if self._signals else None
         self._stop(told)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         return next((late for late in self._signals if late != signal.SIGHUP), told)
 
     def _on_signal(self, number: int, _frame: object) -> None:

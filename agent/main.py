@@ -15,7 +15,7 @@ from agent.clock import Clock, boot_id
 from agent.errors import BoxError
 from agent.identity import KEY_FILE, Ed25519Signer, load_or_make_key
 from agent.journal import open_journal
-from agent.loop import Loop
+from agent.loop import SIGNALS, Loop
 
 log = logging.getLogger("callbox")
 LOCK = "lock"
@@ -28,6 +28,7 @@ def run(path: Path) -> int:
 
     On SIGHUP it starts itself anew in the same process when the config is good, and goes on as it is when it is not.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)

@@ -28,6 +28,7 @@ inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
     yield Loop(load(file), Journal(None), Ed25519Signer.generate(), boot_id(), Clock())
     for number, handler in kept.items():
         signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
 
 
 @pytest.mark.timeout(30)

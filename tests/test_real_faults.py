@@ -267,6 +267,23 @@ def test_sighup_reloads_a_good_config_in_the_same_process_and_leaves_a_bad_one(t
         assert box.stop() == 0
 
 
+def test_signals_that_come_while_the_box_starts_itself_anew_are_neither_lost_nor_its_death(tmp_path: Path) -> None:
+    with RealBox(tmp_path) as box:
+        box.broker.start()
+        box.power_on()
+        box.armed()
+        pid = box.pid
+        box.signal(signal.SIGHUP)
+        for number in range(1, 5):
+            until(lambda number=number: box.said().count("INFO reloading") == number, "it starts itself anew")  # type: ignore[misc]
+            box.signal(signal.SIGHUP)
+        until(lambda: box.said().count("INFO reloading") == 5, "the last of them, too, is heeded")
+        box.signal(signal.SIGTERM)
+        until(lambda: box.code is not None, "it ends")
+        assert (box.pid, box.code) == (pid, 0)
+        assert json.loads(box.journal()[-1])["type"] == "callbox.status.stopping"
+
+
 # ---- the disk
 
 
