@@ -119,9 +119,12 @@ class Box:
         return self._uplink.say_goodbye(now.mono_s)
 
     def new_journal(self, opened: "Opened", reason: str, now: Stamp) -> None:
-        """The disk has failed; what was not yet on it goes into this journal, and out from there."""
+        """The disk has failed; what was not yet on it goes into this journal, and out from there.
+
+        So do the alarms that central does not have yet and that are in memory.
+        """
         self._recorder.now = now
-        self._alarms.moved(self._recorder.move(opened, reason))
+        self._alarms.moved(self._recorder.move(opened, reason, self._uplink.outbox.alarms()))
         self._uplink.replace(self._new_outbox(opened))
         self._recorder.trouble("storage", reason)
         self._after()

@@ -5,6 +5,7 @@ import json
 import select
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,7 +91,7 @@ def _check(args: argparse.Namespace) -> int:
             raise door.ConfigErrors(missing)
     except door.ConfigErrors as errors:
         if args.json:
-            print(json.dumps({"errors": [vars_of(error) for error in errors.errors]}, ensure_ascii=False))
+            print(json.dumps({"errors": [asdict(error) for error in errors.errors]}, ensure_ascii=False))
         else:
             print(errors)
             print(t("cli.config_bad", file=args.file, count=len(errors.errors)))
@@ -100,15 +101,10 @@ def _check(args: argparse.Namespace) -> int:
         print(json.dumps({"errors": [], "notices": notices}, ensure_ascii=False))
         return OK
     for notice in notices:
-        print(f"{t('cli.notice')}: {notice}")
+        print(t("cli.notice", text=notice))
     counts = {name: len(getattr(config, name)) for name in ("inputs", "outputs", "links")}
     print(t("cli.config_good", file=args.file, **counts))
     return OK
-
-
-def vars_of(value: Any) -> dict[str, Any]:
-    """The fields of a frozen value, for JSON."""
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _demo(args: argparse.Namespace) -> int:

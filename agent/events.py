@@ -4,6 +4,7 @@ The bytes of an event never change afterwards: the signed, the stored and the se
 section 2). Pure: time, identity and randomness are handed in.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,13 +42,14 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to be recorded, before it has a place in the chain. `type` without `callbox.`."""
+    """What is to be recorded, before it has a place in the chain. `type` without `callbox.`; boot: another run's."""
 
     id: str
     type: str
     subject: str
     at: Stamp
     data: EventData
+    boot: str = ""
 
 
 def uuid7(wall_us: int, random: int) -> str:
@@ -66,6 +68,18 @@ def rfc3339(wall_us: int) -> str:
 def canonical(message: Mapping[str, Any]) -> bytes:
     """RFC 8785 form: the bytes that are signed, stored and sent."""
     return rfc8785.dumps(message)
+
+
+def redraft(event: Event) -> Draft:
+    """What an event was sealed from: for another journal, under the same id."""
+    sealed = json.loads(event.body)
+    monotonic_s = sealed["data"].pop("monotonic_s")
+    sealed["data"].pop("cid", None)
+    wall_us = (datetime.fromisoformat(sealed["time"]) - _EPOCH) // timedelta(microseconds=1)
+    at = Stamp(monotonic_s, wall_us, sealed["timequality"] == "synced")
+    return Draft(
+        event.id, sealed["type"].removeprefix(TYPE_PREFIX), sealed["subject"], at, sealed["data"], sealed["boot"]
+    )
 
 
 class Chain:
@@ -93,7 +107,7 @@ class Chain:
             "datacontenttype": "application/json",
             "journal": self.journal,
             "boxseq": self.seq + 1,
-            "boot": self.boot,
+            "boot": draft.boot or self.boot,
             "timequality": "synced" if draft.at.synced else "unsynced",
             "prevhash": b64(self.prevhash),
             "data": {**draft.data, **sealed},

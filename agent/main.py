@@ -1,4 +1,4 @@
-"""Builds the box out of its config and runs it: the one file that knows all names."""
+"""Builds the box out of its config and runs it, and starts it anew on SIGHUP."""
 
 import fcntl
 import logging

@@ -59,7 +59,7 @@ class Session:
         self._reason: BoxError | None = None
         self._wrong_protocol = False
         self.progress_s = float("inf")
-        """When the standing session last moved; a connect that hangs is the link's to notice."""
+        """When the standing session last moved; one that opens is the link's to watch, one that ended nobody's."""
         self._client: paho.Client | None = None
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}", daemon=True)
         self._thread.start()
@@ -105,6 +105,7 @@ class Session:
         reason = self._reason or BoxError("the connection was lost", "it is tried again")
         found = f"{self._link.host}:{self._link.port}: {reason.found}"
         hung_up = self._dialled and not self._answered
+        self.progress_s = float("inf")
         self._answer(SessionDown(self.name, found, reason.hint, self._wrong_protocol, hung_up))
 
     def _session(self, client: paho.Client) -> None:

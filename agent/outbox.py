@@ -276,6 +276,11 @@ class Outbox:
         self._forget((event.seq, event.seq) for event in found)
         return found
 
+    def alarms(self) -> list[Event]:
+        """The alarms that are here, oldest first: in memory, whatever becomes of the disk."""
+        lane = self._lanes["alarm"]
+        return sorted([*lane.ready, *(sent.event for sent in lane.sent.values())])
+
     def owe_again(self, ranges: Iterable[Range]) -> list[Range]:
         """Central asks for events again: ranges as the journal is to owe them, joined, and cut to what is recorded."""
         cut = [(max(1, first), min(last, self._recorded)) for first, last in ranges]

@@ -5,12 +5,12 @@ Every other pure room records through here, so that there is one place where an 
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.events import Chain, Draft, Event, Stamp, uuid7
+from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
 from agent.identity import Signer
 from agent.kinds import EventClass
 from agent.mail import Action, Recorded, Say, Write
@@ -140,15 +140,17 @@ class Recorder:
             data["new_journal"] = new_journal
         self.record("status.started", "box", data, settings=settings)
 
-    def move(self, opened: "Opened", reason: str) -> dict[int, int]:
+    def move(self, opened: "Opened", reason: str, owed: Iterable[Event]) -> dict[int, int]:
         """Goes on in another journal, because the disk has failed: boxseq there by boxseq in the old one.
 
-        Ids stay, so that central drops what it may still get from the old journal as a repeat.
+        owed: recorded events that are to go out from the new one too: nobody knows whether the disk comes back. Ids
+        stay, so that central drops what it may still get from the old journal as a repeat.
         """
         waiting = self._waiting
         self._take_over(opened)
         self.started("storage", reason, {})
-        return {old.event.seq: self._seal(old.draft, old.then, Write()).seq for old in waiting}
+        seqs = {event.seq: self._seal(redraft(event), None, Write()).seq for event in owed}
+        return seqs | {old.event.seq: self._seal(old.draft, old.then, Write()).seq for old in waiting}
 
     def park(self, event: Event, reason: str) -> None:
         """Nobody can take it: it is owed no more, and that is an event, unless it is about such an event itself."""

@@ -6,7 +6,6 @@ The answer comes from the deciding thread, so that a hung box does not look heal
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +32,6 @@ class StatusServer:
         self._door.bind(str(path))
         path.chmod(0o660)
         self._door.listen(4)
-        self.progress_s = time.monotonic()
         threading.Thread(target=self._run, name="status", daemon=True).start()
 
     def serve(self, status: Callable[[], dict[str, Any]]) -> None:

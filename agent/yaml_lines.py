@@ -110,8 +110,8 @@ def _value(document: Document, node: yaml.Node, path: KeyPath) -> Any:
         document.error(path, t("config.tag", tag=node.tag.replace(_CORE, "!!")), t("config.tag_allowed"))
         return None
     text: str = node.value
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        document.error(path, show(text), "UTF-8")
+    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):  # no path takes a NUL
+        document.error(path, show(text), t("config.no_nul"))
         return None
     try:
         match kind:

@@ -128,7 +128,8 @@ class Zones:
         if not pressed and not KINDS[zone.kind].contact:
             return
         if zone.kind == "reset":
-            self._alarms.reset(at)
+            if not (isinstance(fact, Pressed) and fact.at_boot):  # nobody was seen to press it
+                self._alarms.reset(at)
         elif zone.kind == "patrol":
             self._recorder.record(KINDS[zone.kind].event, zone.id, {"input": zone.id}, at=at)
         elif zone.chatter.admit(self._recorder.now.mono_s):

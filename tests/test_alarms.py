@@ -306,6 +306,16 @@ def test_of_many_cancels_none_is_dropped() -> None:
     assert told[-1].items() >= {"merged": True, "count": 3}.items()
 
 
+def test_a_reset_that_nobody_was_seen_to_press_closes_nothing() -> None:
+    """A stuck key, or a cut wire of a contact that is closed at rest, is found at the start."""
+    bench = Bench()
+    bench.press("alarm-1")
+    bench.restart()
+    bench.edge("key", True, initial=True)
+    bench.wait(1)
+    assert not bench.of("audit.closed")
+
+
 def test_the_reset_input_closes_what_is_not_silent_and_nothing_else() -> None:
     bench = Bench()
     bench.press("alarm-1")

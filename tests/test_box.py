@@ -151,6 +151,21 @@ def test_a_failed_disk_does_not_keep_an_alarm_from_going_out() -> None:
     assert bench.state["trouble"] == ["storage"]
 
 
+def test_an_alarm_that_was_recorded_before_the_disk_failed_goes_out_from_memory() -> None:
+    bench = Bench()
+    bench.press("alarm-1")
+    [before] = [event for event in bench.events if event["type"] == "callbox.alarm.panic"]
+    bench.fail_disk()
+    bench.connect()
+    [sent] = [event for event in bench.published() if event["type"] == "callbox.alarm.panic"]
+    same = ("id", "time", "subject", "boot", "data", "timequality")
+    assert [sent[name] for name in same] == [before[name] for name in same]
+    assert (sent["journal"], before["journal"]) == (bench.journal.name, "9b1deb4d")
+    bench.receipt(through=bench.box.seq)
+    bench.wait(5)
+    assert [case.delivered for case in bench.box._alarms.shown] == [True]
+
+
 def test_the_id_of_an_alarm_survives_the_move_so_that_central_can_drop_a_repeat() -> None:
     bench = Bench()
     bench.disk_works = False
