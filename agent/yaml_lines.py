@@ -17,6 +17,8 @@ from agent.text import t
 
 BYTES_MAX = 1_000_000
 DEPTH_MAX = 20
+NO_TEXT = {"\0", *map(chr, range(0xD800, 0xE000))}
+"""Half characters, which no UTF-8 has, and NUL, which no path has."""
 
 
 @dataclass
@@ -110,9 +112,9 @@ def _value(document: Document, node: yaml.Node, path: KeyPath) -> Any:
         document.error(path, t("config.tag", tag=node.tag.replace(_CORE, "!!")), t("config.tag_allowed"))
         return None
     text: str = node.value
-    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):  # no path takes a NUL
+    if any(character in NO_TEXT for character in text):
         document.error(path, show(text), t("config.no_nul"))
-        return None
+        text = "".join("?" if character in NO_TEXT else character for character in text)
     try:
         match kind:
             case "null":

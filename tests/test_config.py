@@ -422,7 +422,12 @@ def test_garbage_never_gets_past_as_another_exception(file: Path) -> None:
 
 def test_a_lone_surrogate_is_an_error_and_not_a_crash(file: Path) -> None:
     said = mistakes(file, SMALL.replace("id: b}", 'id: b, name: "\\ud800"}'))
-    assert said[0] == "box.yaml:1: box.name: found '\\ud800'; allowed: UTF-8"
+    assert said == ["box.yaml:1: box.name: found '\\ud800'; allowed: UTF-8 without NUL"]
+
+
+def test_a_nul_in_a_path_is_an_error_of_the_config_and_not_a_crash_of_the_start(file: Path) -> None:
+    said = mistakes(file, SMALL + 'state_dir: "a\\0b"\n')
+    assert [line.partition(" ")[2] for line in said] == ["state_dir: found 'a\\x00b'; allowed: UTF-8 without NUL"]
 
 
 # ---- drivers of others
