@@ -1,0 +1,71 @@
+"""One MQTT session: a real socket, and a broker that is not there or says nothing."""
+
+import queue
+import socket
+import threading
+from typing import Any
+
+import pytest
+from bench_box import YAML, config
+from driver_host import until
+
+from agent.mail import Connect, SessionDown
+from agent.mqtt import Session
+
+pytestmark = pytest.mark.real
+DEADLINE_S = 20.0
+
+
+def begun(port: int) -> tuple[Session, "queue.Queue[Any]"]:
+    """A session to this port of this machine, and what it says."""
+    answers: queue.Queue[Any] = queue.Queue()
+    text = YAML.replace("mqtt://central.example", f"mqtt://127.0.0.1:{port}")
+    return Session(config(text), Connect("c0ffee01", 0, "5"), answers.put), answers
+
+
+def ended(port: int) -> tuple[SessionDown, "queue.Queue[Any]"]:
+    """What such a session said when it was over, and what it says afterwards."""
+    session, answers = begun(port)
+    down = answers.get(timeout=DEADLINE_S)
+    assert isinstance(down, SessionDown)
+    session.join(DEADLINE_S)
+    return down, answers
+
+
+@pytest.fixture
+def listener() -> Any:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def test_a_port_where_nothing_listens_ends_the_session_once_and_says_what_to_do(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    down, answers = ended(port)
+    assert down.session == "c0ffee01"
+    assert down.reason == f"127.0.0.1:{port}: Connection refused"
+    assert "nothing listens there" in down.hint
+    assert not down.hung_up
+    assert answers.empty()
+
+
+def test_a_peer_that_hangs_up_without_a_word_may_not_know_the_protocol(listener: socket.socket) -> None:
+    def hang_up() -> None:
+        peer, _ = listener.accept()
+        peer.recv(1)
+        peer.close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    down, _ = ended(listener.getsockname()[1])
+    assert down.hung_up
+    assert not down.wrong_protocol
+
+
+def test_a_session_that_ended_is_nobodys_to_watch(listener: socket.socket) -> None:
+    """The next one may be a minute away, and the watchdog must not take the silence between them for a hang."""
+    session, answers = begun(listener.getsockname()[1])
+    peer, _ = listener.accept()
+    until(lambda: session.progress_s != float("inf"), "it is watched while it goes on")
+    peer.close()
+    assert isinstance(answers.get(timeout=DEADLINE_S), SessionDown)
+    assert session.progress_s == float("inf")
