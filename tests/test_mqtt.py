@@ -65,7 +65,7 @@ def test_a_session_that_ended_is_nobodys_to_watch(listener: socket.socket) -> No
     """The next one may be a minute away, and the watchdog must not take the silence between them for a hang."""
     session, answers = begun(listener.getsockname()[1])
     peer, _ = listener.accept()
-    until(lambda: session.progress_s != float("inf"), "it is watched while it goes on")
+    until(lambda: session.progress_s != float("inf"))  # it is watched while it goes on
     peer.close()
     assert isinstance(answers.get(timeout=DEADLINE_S), SessionDown)
     assert session.progress_s == float("inf")
