@@ -5,6 +5,7 @@ import socket
 import threading
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 from bench_box import YAML, config
 from driver_host import until
@@ -69,3 +70,28 @@ def test_a_session_that_ended_is_nobodys_to_watch(listener: socket.socket) -> No
     peer.close()
     assert isinstance(answers.get(timeout=DEADLINE_S), SessionDown)
     assert session.progress_s == float("inf")
+
+
+def test_a_session_that_was_given_up_while_it_dialled_says_not_a_byte(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CONNECT of this box's id would end the session that came after it."""
+    dialled, given_up = threading.Event(), threading.Event()
+    connect = paho.Client.connect
+
+    def slow(*args: Any, **keys: Any) -> Any:
+        done = connect(*args, **keys)
+        dialled.set()
+        given_up.wait(DEADLINE_S)
+        return done
+
+    monkeypatch.setattr(paho.Client, "connect", slow)
+    session, answers = begun(listener.getsockname()[1])
+    assert dialled.wait(DEADLINE_S)
+    session.close()
+    given_up.set()
+    broker, _ = listener.accept()
+    broker.settimeout(DEADLINE_S)
+    with broker:
+        assert broker.recv(1) == b""
+    assert isinstance(answers.get(timeout=DEADLINE_S), SessionDown)
