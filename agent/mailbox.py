@@ -1,9 +1,10 @@
 """The one way into the deciding thread: a mailbox in three lanes.
 
-Readings of the world wait when the box is behind: that lane is bounded, and a full one holds the driver's thread, and
-through it the kernel's buffer and the device. Answers (a commit, a PUBACK) never wait: the box bounds them by what it
-asked for, and its sessions by their window. What central says (receipts, commands) is bounded by nobody but this lane,
-and takes turns with the readings: whoever floods this box with messages holds up no press.
+Readings of the world wait when the box is behind: their lane is bounded for each wire, and a full one holds that
+driver's thread, and through it the kernel's buffer and the device. The wires take turns, so that a storm on one holds
+up no press on another. Answers (a commit, a PUBACK) never wait: the box bounds them by what it asked for, and its
+sessions by their window. What central says (receipts, commands) is bounded by nobody but its lane, and takes turns with
+the readings, so that whoever floods this box with messages holds up no press.
 """
 
 import threading
@@ -14,27 +15,29 @@ from agent.mail import Arrived, Message
 from drivers.contract import Reading
 
 READINGS_MAX: Final = 1_000
+"""Of one wire."""
 ARRIVED_MAX: Final = 1_000
 """With so many waiting, further messages of central's are dropped and counted: only a broker that floods this box gets
 there, and a receipt comes again. At 64 KB each (agent/mqtt.py) they are 64 MB at the most."""
 
 
 class Mailbox:
-    """Each lane in order; answers first, then in turn a reading and a message of central's."""
+    """Each lane in order; answers first, then in turn a reading and a message of central's; the wires in turn too."""
 
     def __init__(self) -> None:
-        self._readings: deque[Reading] = deque()
+        self._readings: dict[str, deque[Reading]] = {}  # by wire, in the order of their turns
         self._answers: deque[Message] = deque()
         self._arrived: deque[Arrived] = deque()
         self._heard_central = False
         self._changed = threading.Condition()
         self.dropped = 0
 
-    def put(self, reading: Reading) -> None:
-        """From a driver; waits while a thousand others wait."""
+    def put(self, wire: str, reading: Reading) -> None:
+        """From a driver; waits while a thousand others of its wire wait."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._readings) < READINGS_MAX)
-            self._readings.append(reading)
+            lane = self._readings.setdefault(wire, deque())
+            self._changed.wait_for(lambda: len(lane) < READINGS_MAX)
+            lane.append(reading)
             self._changed.notify_all()
 
     def answer(self, message: Message) -> None:
@@ -52,7 +55,7 @@ class Mailbox:
     @property
     def readings(self) -> int:
         """How many wait."""
-        return len(self._readings)
+        return sum(map(len, self._readings.values()))
 
     def wake(self) -> None:
         """Lets `take` return."""
@@ -62,15 +65,16 @@ class Mailbox:
     def take(self, timeout_s: float, *, readings: bool = True) -> Message | Reading | None:
         """The next message; None when there was none in time. `readings` False leaves those where they are."""
         with self._changed:
-            if not (self._answers or self._arrived or (readings and self._readings)) and timeout_s > 0:
+            if not (self._answers or self._arrived or (readings and self.readings)) and timeout_s > 0:
                 self._changed.wait(timeout_s)
             if self._answers:
                 return self._answers.popleft()
-            if readings and self._readings and (self._heard_central or not self._arrived):
+            if readings and self.readings and (self._heard_central or not self._arrived):
                 self._heard_central = False
-                reading = self._readings.popleft()
                 self._changed.notify_all()
-                return reading
+                wire, lane = next((wire, lane) for wire, lane in self._readings.items() if lane)
+                self._readings[wire] = self._readings.pop(wire)
+                return lane.popleft()
             if self._arrived:
                 self._heard_central = True
                 return self._arrived.popleft()

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
@@ -116,8 +117,11 @@ class Wire:
             self.progress_s = time.monotonic()
 
 
-def make_wires(config: "Config", put: Callable[[Reading], None]) -> list[Wire]:
-    """One wire for each driver of the config. Raises what the drivers' constructors raise (checked by the config)."""
+def make_wires(config: "Config", put: Callable[[str, Reading], None]) -> list[Wire]:
+    """One wire for each driver of the config; `put` is given its name too.
+
+    Raises what the drivers' constructors raise (checked by the config).
+    """
     from drivers import registry
 
     wires = []
@@ -125,5 +129,5 @@ def make_wires(config: "Config", put: Callable[[Reading], None]) -> list[Wire]:
         inputs = {item.id: item.keys for item in config.inputs if item.driver == entry.id}
         outputs = {item.id: item.keys for item in config.outputs if item.driver == entry.id}
         driver = registry.driver_type(entry.type)(entry.id, entry.options, inputs, outputs)
-        wires.append(Wire(entry.id, driver, list(inputs), put))
+        wires.append(Wire(entry.id, driver, list(inputs), partial(put, entry.id)))
     return wires

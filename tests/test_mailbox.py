@@ -24,16 +24,16 @@ def arrived() -> Arrived:
 
 def test_answers_come_before_readings_and_each_in_order() -> None:
     mailbox = Mailbox()
-    mailbox.put(edge(1))
+    mailbox.put("panel", edge(1))
     mailbox.answer(recorded(1))
-    mailbox.put(edge(2))
+    mailbox.put("panel", edge(2))
     mailbox.answer(recorded(2))
     assert [mailbox.take(0) for _ in range(5)] == [recorded(1), recorded(2), edge(1), edge(2), None]
 
 
 def test_readings_can_be_left_where_they_are() -> None:
     mailbox = Mailbox()
-    mailbox.put(edge(1))
+    mailbox.put("panel", edge(1))
     assert mailbox.take(0, readings=False) is None
     assert mailbox.readings == 1
     assert mailbox.take(0) == edge(1)
@@ -42,11 +42,11 @@ def test_readings_can_be_left_where_they_are() -> None:
 def test_a_full_lane_of_readings_holds_the_driver_until_one_is_taken_and_loses_none() -> None:
     mailbox = Mailbox()
     for number in range(READINGS_MAX):
-        mailbox.put(edge(number))
+        mailbox.put("panel", edge(number))
     done = threading.Event()
 
     def driver() -> None:
-        mailbox.put(edge(READINGS_MAX))
+        mailbox.put("panel", edge(READINGS_MAX))
         done.set()
 
     thread = threading.Thread(target=driver, daemon=True)
@@ -75,7 +75,7 @@ def test_a_flood_of_messages_holds_up_no_press_and_a_storm_of_presses_no_receipt
     for number in range(3):
         mailbox.answer(arrived())
         mailbox.answer(arrived())
-        mailbox.put(edge(number))
+        mailbox.put("panel", edge(number))
     mailbox.answer(recorded(1))
     taken = [mailbox.take(0) for _ in range(10)]
     in_turn = [message for number in range(3) for message in (arrived(), edge(number))]
@@ -84,7 +84,7 @@ def test_a_flood_of_messages_holds_up_no_press_and_a_storm_of_presses_no_receipt
 
 def test_who_waits_is_woken_by_a_message_and_by_wake() -> None:
     wakes: tuple[Callable[[Mailbox], None], ...] = (
-        lambda mailbox: mailbox.put(edge(1)),
+        lambda mailbox: mailbox.put("panel", edge(1)),
         lambda mailbox: mailbox.answer(recorded(1)),
         Mailbox.wake,
     )
@@ -101,3 +101,12 @@ def test_who_waits_is_woken_by_a_message_and_by_wake() -> None:
             wake(mailbox)
             thread.join(0.01)
         assert len(taken) == 1
+
+
+def test_a_storm_on_one_wire_holds_up_no_press_on_another() -> None:
+    mailbox = Mailbox()
+    for number in range(READINGS_MAX):
+        mailbox.put("scanner", edge(number))
+    mailbox.put("panel", edge(7_000))  # waits for no room on the other wire
+    assert mailbox.readings == READINGS_MAX + 1
+    assert [mailbox.take(0) for _ in range(3)] == [edge(0), edge(7_000), edge(1)]

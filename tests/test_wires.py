@@ -209,7 +209,7 @@ def test_a_wire_counts_as_alive_while_it_waits_and_while_its_driver_asks(made: M
 
 
 def test_each_wire_of_a_config_gets_its_own_inputs_and_outputs() -> None:
-    made_wires = make_wires(config(YAML), lambda _: None)
+    made_wires = make_wires(config(YAML), lambda _wire, _reading: None)
     assert [wire.name for wire in made_wires] == ["gpio0", "panel"]
     found: Any = [wire._inputs for wire in made_wires]
     assert found == [["alarm-1", "hidden", "door", "mains", "mains-2", "undo", "key", "point"], ["desk"]]
