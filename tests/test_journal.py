@@ -4,6 +4,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -16,7 +17,7 @@ from agent import schema
 from agent.errors import BoxError
 from agent.events import ZERO_HASH, Chain, Draft, Event, Stamp
 from agent.identity import Ed25519Signer, verify_chain
-from agent.journal import FILE, Journal, JournalWorker, Reader, open_journal
+from agent.journal import FILE, PAGE_ROWS, Journal, JournalWorker, Reader, open_journal
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Fetch, Fetched, Recorded, StorageFailed, Write
 
