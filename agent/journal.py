@@ -33,6 +33,8 @@ WAL_ROWS_MAX: Final = 4096
 """Checkpoint above the first in a quiet second, above the second in any case (a large WAL doubles a commit's time)."""
 GROUP_MAX: Final = 1000
 """Requests in one transaction."""
+PAGE_ROWS: Final = 500
+"""Read at once by who looks on."""
 
 Connector = Callable[[str], sqlite3.Connection]
 
@@ -306,14 +308,19 @@ class Reader:
         self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False
     ) -> Iterator[tuple[int, bytes]]:
         """(boxseq, bytes) after a boxseq, oldest first; of one class, or owed ones alone."""
-        where, values = "e.seq > ?", [after]
+        where, values = "e.seq > ? AND e.seq <= ?", list[int]()
         if cls is not None:
             where += " AND e.class = ?"
             values.append(CLASSES.index(cls))
         if pending:
             where += " AND EXISTS (SELECT 1 FROM owed o WHERE o.class = e.class AND o.seq = e.seq)"
+        query = f"SELECT e.seq, e.body FROM events e WHERE {where} ORDER BY e.seq LIMIT {PAGE_ROWS}"  # noqa: S608
         try:
-            yield from self._sql.execute(f"SELECT e.seq, e.body FROM events e WHERE {where} ORDER BY e.seq", values)  # noqa: S608
+            # In pages: an open SELECT, behind somebody's `less`, would keep the daemon's WAL growing.
+            [last] = self._sql.execute("SELECT max(seq) FROM events").fetchone()
+            while rows := self._sql.execute(query, [after, last, *values]).fetchall():
+                yield from rows
+                after = rows[-1][0]
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
 

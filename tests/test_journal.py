@@ -479,6 +479,17 @@ def test_a_reader_reads_while_the_writer_writes(opened: Opened, path: Path) -> N
     reader.close()
 
 
+def test_a_reader_that_stops_half_way_keeps_no_wal_from_being_emptied(opened: Opened, path: Path) -> None:
+    scans: list[EventClass] = ["scan"] * (PAGE_ROWS + 2)
+    opened.record(*scans)
+    events = Reader(path.parent).events()
+    next(events)
+    with closing(sqlite3.connect(path)) as db:
+        [(busy, _, _)] = db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert busy == 0
+    assert len(list(events)) == PAGE_ROWS + 1
+
+
 def test_a_reader_can_write_nothing(opened: Opened, path: Path) -> None:
     reader = Reader(path.parent)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
