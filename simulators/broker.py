@@ -136,7 +136,7 @@ class Broker:
         else:
             config = self.directory / "rumqttd.toml"
             config.write_text(self._rumqttd())
-            argv = [sys.executable, "-m", "iotcore", "--log-level", "WARNING", "--config", str(config)]
+            argv = [sys.executable, "-P", "-m", "iotcore", "--log-level", "WARNING", "--config", str(config)]
         self._process = spawn(argv, self.log)
         deadline_s = monotonic() + READY_S
         pause = threading.Event()

@@ -16,7 +16,7 @@ from simulators.line import LinePanel
 from simulators.process import spawn, stop
 from simulators.wan import Wan
 
-CALLBOX = [sys.executable, "-c", "import sys; from agent.cli import main; sys.exit(main())"]
+CALLBOX = [sys.executable, "-P", "-c", "import sys; from agent.cli import main; sys.exit(main())"]
 
 Watcher = Callable[[dict[str, Any]], None]
 

@@ -361,3 +361,9 @@ def test_a_page_port_that_is_taken_is_an_error_that_keeps_the_files(demo: Demo, 
     assert "in use" in errors
     assert left_behind(tmp_path) == []
     assert list(tmp_path.glob("callbox-demo-*"))
+
+
+def test_files_in_the_folder_where_the_demo_is_started_are_no_part_of_the_box(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text("raise SystemExit('somebody else's')")
+    done = subprocess.run([*CALLBOX, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
