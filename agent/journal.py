@@ -324,9 +324,5 @@ class Reader:
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
 
-    def parked(self) -> dict[int, str]:
-        """Reason by boxseq of what nobody could take."""
-        return dict(self._sql.execute("SELECT seq, reason FROM parked ORDER BY seq"))
-
     def close(self) -> None:
         self._sql.close()

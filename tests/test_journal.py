@@ -178,12 +178,12 @@ def test_what_is_parked_is_owed_no_more_until_central_asks_for_it(opened: Opened
     for _ in range(2):
         opened.journal.write([Write(parked={2: "too large"})])
     assert opened.owed() == [1, 3]
-    reader = Reader(path.parent)
-    assert reader.parked() == {2: "too large"}
-    opened.journal.write([Write(owe=((2, 2),))])
-    assert opened.owed() == [1, 2, 3]
-    assert reader.parked() == {}
-    reader.close()
+    with closing(sqlite3.connect(path)) as reader:
+        parked = "SELECT seq, reason FROM parked"
+        assert reader.execute(parked).fetchall() == [(2, "too large")]
+        opened.journal.write([Write(owe=((2, 2),))])
+        assert opened.owed() == [1, 2, 3]
+        assert reader.execute(parked).fetchall() == []
     assert opened.counted() == 3
 
 
