@@ -141,6 +141,8 @@ class Journal:
                 done = sql.execute("DELETE FROM owed WHERE class=? AND seq BETWEEN ? AND ?", (number, first, last))
                 pending[cls] -= done.rowcount
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
+            if self._volatile:  # memory keeps what is owed and no more
+                sql.execute("DELETE FROM events WHERE seq BETWEEN ? AND ?", (first, last))
         for first, last in write.owe:
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
             for number, cls in enumerate(CLASSES):

@@ -23,7 +23,9 @@ ACK_TIMEOUT_S: Final = 10.0
 HANG_UPS: Final = 2
 """So many in a row without a word to our CONNECT: perhaps this broker does not know the protocol."""
 RETURN_S: Final = 300.0
-"""On another link than the first: after so long the first is tried again."""
+RETURN_S_MAX: Final = 3600.0
+"""On another link than the first: after so long the first is tried again, and after twice as long each time that it
+was still dead, for a session that works is given up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Link:
         self._failures = 0
         self._retry_s = 0.0
         self._tried_s = -HURRY_S
-        self._returning = False
+        self._returning, self._return_s = False, RETURN_S
         self._hang_ups = [0] * links
         self._guessed: set[int] = set()
         """Links whose protocol was changed without the broker's word."""
@@ -71,8 +73,8 @@ class Link:
             return f"no session within {CONNECT_TIMEOUT_S:.0f} s"
         if self.state == "up" and oldest_ack_s is not None and now_s >= oldest_ack_s + ACK_TIMEOUT_S:
             return f"the broker has not answered for {ACK_TIMEOUT_S:.0f} s"
-        if self.state == "up" and self.index and now_s >= self.since_s + RETURN_S:
-            self._returning = True
+        if self.state == "up" and self.index and now_s >= self.since_s + self._return_s:
+            self._returning, self._return_s = True, min(2 * self._return_s, RETURN_S_MAX)
             return "back to the first link"
         return None
 
@@ -83,11 +85,13 @@ class Link:
         if self.state == "connecting":
             return self._tried_s + CONNECT_TIMEOUT_S
         dues = [] if oldest_ack_s is None else [oldest_ack_s + ACK_TIMEOUT_S]
-        return min([*dues, self.since_s + RETURN_S] if self.index else dues, default=None)
+        return min([*dues, self.since_s + self._return_s] if self.index else dues, default=None)
 
     def up(self, now_s: float) -> None:
         """The session stands."""
         self.state, self.since_s, self.reason = "up", now_s, ""
+        if self.index == 0:
+            self._return_s = RETURN_S
 
     def down(self, now_s: float, reason: str, *, wrong_protocol: bool = False, hung_up: bool = False) -> None:
         """The session ended or never stood."""

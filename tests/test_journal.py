@@ -515,3 +515,15 @@ def test_a_reader_of_a_journal_without_a_name_says_so(opened: Opened, path: Path
     opened.journal._sql.commit()
     with pytest.raises(BoxError):
         Reader(path.parent)
+
+
+def test_a_journal_in_memory_keeps_what_is_owed_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    journal, reason = open_journal(tmp_path / "state", 0.0)
+    assert reason
+    chain = Chain("/callbox/t/b", journal.opened().name, "boot", Ed25519Signer(BOX_KEY))
+    events = tuple(chain.seal(Draft(str(n), "scan.code", "desk", Stamp(0.0, 0), {})) for n in range(1, 6))
+    journal.write([Write(events=events), Write(delivered=((1, 2), (4, 4)))])
+    assert [event.seq for event in journal.fetch(Fetch("scan", 0, 10))[0]] == [3, 5]
+    assert journal._sql.execute("SELECT seq FROM events").fetchall() == [(3,), (5,)]
+    journal.close()

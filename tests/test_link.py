@@ -174,6 +174,8 @@ def test_from_another_link_it_returns_to_the_first_after_a_while() -> None:
     assert opened(made, RETURN_S).link == 0
     made.down(RETURN_S + 1, "refused")
     assert opened(made, RETURN_S + 1).link == 1, "the first is still dead: the second serves again at once"
+    made.up(RETURN_S + 2)
+    assert made.due_s(None) == RETURN_S + 2 + 2 * RETURN_S, "a working session is not given up for it so soon again"
 
 
 def test_the_first_link_is_never_left_for_being_the_first() -> None:
