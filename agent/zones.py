@@ -19,6 +19,8 @@ from drivers.contract import Code, Edge, Health, Quality, Reading
 if TYPE_CHECKING:
     from agent.config import Input
 
+REPEAT_S: Final = 3.0
+"""A device that repeats a press while it is held down does so at least this often."""
 CODE_CHARS_MAX: Final = 8_000
 """Of a code; it keeps an event under 64 KB however its characters are written."""
 
@@ -31,6 +33,8 @@ class Zone:
         self.id, self.kind = entry.id, entry.kind
         self.quality: Quality = "offline"
         raised = KINDS[entry.kind].contact and settings.get(_raised(entry.id)) == "1"
+        self.said_s = float("-inf")
+        """When the device last said that it is pressed."""
         self.contact = Contact(entry.debounce_ms / 1000, active=raised)
         self.chatter = Chatter(merged=int(settings.get(_merged(entry.id), 0)))
 
@@ -73,12 +77,24 @@ class Zones:
             return
         self._quality(zone, "good", "")
         if isinstance(reading, Edge):
+            if self._release_was_lost(zone, reading):
+                self._fact(zone, Pressed(reading.seen_s))
             for fact in zone.contact.edge(
                 reading.active, reading.seen_s, initial=reading.initial, settled=reading.settled
             ):
                 self._fact(zone, fact)
         else:
             self._scan(zone, reading)
+
+    def _release_was_lost(self, zone: Zone, edge: Edge) -> bool:
+        """Pressed, a while of silence, and pressed again, by a device's word: a second press, which may not be lost.
+
+        Without the silence it is a device that repeats what is held down.
+        """
+        if not (edge.settled and edge.active):
+            return False
+        silence_s, zone.said_s = edge.seen_s - zone.said_s, edge.seen_s
+        return zone.contact.active and not KINDS[zone.kind].contact and silence_s >= REPEAT_S
 
     def tick(self, now_s: float) -> None:
         """What is due by now: settled debounces, stuck buttons, sums of chatter."""

@@ -4,6 +4,7 @@ import pytest
 from bench_box import DESK, YAML, Bench, signed
 
 from agent.mail import Say, SetOutput
+from drivers.contract import Edge
 
 
 def test_the_first_press_opens_a_case_named_by_its_event() -> None:
@@ -304,6 +305,18 @@ def test_of_many_cancels_none_is_dropped() -> None:
     told = bench.of("alarm.cancelled")
     assert len(told) == 11
     assert told[-1].items() >= {"merged": True, "count": 3}.items()
+
+
+def test_a_panels_press_counts_also_when_the_line_of_the_last_release_was_lost() -> None:
+    bench = Bench()
+    for pause_s in (1, 1, 5, 1):  # the first three are a button held down, at a panel that repeats
+        bench.say(Edge("alarm-1", True, bench.now_s, settled=True))
+        bench.wait(pause_s)
+    assert [data["count"] for data in bench.of("alarm.panic")] == [1, 2]
+    for _ in range(2):
+        bench.say(Edge("door", True, bench.now_s, settled=True))
+        bench.wait(5)
+    assert len(bench.of("alarm.intrusion")) == 1, "a door that is said to be open twice was opened once"
 
 
 def test_a_reset_that_nobody_was_seen_to_press_closes_nothing() -> None:
