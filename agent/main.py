@@ -14,11 +14,12 @@ from agent import config as config_module
 from agent.clock import Clock, boot_id
 from agent.errors import BoxError
 from agent.identity import KEY_FILE, Ed25519Signer, load_or_make_key
-from agent.journal import open_journal
+from agent.journal import Journal, open_journal
 from agent.loop import SIGNALS, Loop
 
 log = logging.getLogger("callbox")
 LOCK = "lock"
+NO_LOCK = "state_dir cannot be written; check the disk and whom it belongs to"
 SWITCH_S: Final = 0.0005
 """How long a thread may keep the interpreter while another waits: Python's 5 ms are longer than a commit takes."""
 
@@ -33,7 +34,7 @@ def run(path: Path) -> int:
     sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)
     lock = _lock(config.state_dir)
-    journal, new_journal = open_journal(config.state_dir, time.time())
+    journal, new_journal = open_journal(config.state_dir, time.time()) if lock else (Journal(None), NO_LOCK)
     loop = Loop(config, journal, _signer(config.state_dir), boot_id(), Clock())
 
     def reloadable() -> bool:

@@ -325,12 +325,14 @@ def test_a_file_that_is_no_journal_is_moved_aside_and_the_box_works(tmp_path: Pa
         box.owes_nothing()
 
 
-@pytest.mark.parametrize("where", ["file in its place", "/proc/callbox"])
+@pytest.mark.parametrize("where", ["file in its place", "/proc/callbox", "no lock to be had"])
 def test_without_a_disk_the_box_is_armed_shows_red_and_sends_the_alarm(tmp_path: Path, where: str) -> None:
     with RealBox(tmp_path) as box:
         if where.startswith("/"):
             box.config["state_dir"] = where  # a folder that nobody can make, root neither
             box.write_config()
+        elif where.startswith("no lock"):
+            (box.state_dir / "lock").mkdir(parents=True)  # without it another box may be at the same journal
         else:
             box.state_dir.write_text("in the way")
         box.broker.start()
