@@ -29,7 +29,8 @@ from agent.mail import (
     StorageFailed,
     Write,
 )
-from agent.models import BoxState, LastEnd, Pending
+from agent.messages import BoxState, Pending
+from agent.models import LastEnd
 from agent.outbox import Outbox
 from agent.recorder import Recorder
 from agent.uplink import Uplink

@@ -62,6 +62,8 @@ class Central:
                 self._out.append(Say("warning", f"receipt refused: {error.reason}"))
             return
         self.delivered(stored)
+        if not receipt.refused:
+            return
         for event in self._uplink.outbox.refused(receipt.refused):
             self._recorder.park(event, f"central: {receipt.refused[event.seq]}")
 

@@ -15,7 +15,8 @@ import rfc8785
 
 from agent.identity import Signer, b64
 from agent.kinds import CID, EventClass, class_of
-from agent.models import EventData, EventMessage, Sealed, UnsignedEvent
+from agent.messages import EventMessage, UnsignedEvent
+from agent.models import EventData, Sealed
 
 ZERO_HASH: Final = bytes(32)
 EVENT_BYTES_MAX: Final = 65_536

@@ -121,10 +121,8 @@ class Session:
         else:
             client.connect(self._link.host, self._link.port, self._keepalive_s)
         self._dialled = True
-        if (
-            self._closing and (sock := client.socket()) is not None
-        ):  # a late CONNECT would end the session after this one
-            sock.close()
+        if self._closing and (sock := client.socket()) is not None:
+            sock.close()  # a late CONNECT would end the session after this one
             return
         began_s = time.monotonic()
         while client.loop(LOOP_S) == paho.MQTT_ERR_SUCCESS:

@@ -1,4 +1,4 @@
-"""`python -m agent.schemas` writes what machines read of the contract, out of `agent.models` and the config's models.
+"""`python -m agent.schemas` writes what machines read of the contract, out of the models of messages and config.
 
     docs/schemas/    JSON Schemas 2020-12: event, batch, state, receipt, command, and data/ for each type of event
     docs/asyncapi.json   the topics (AsyncAPI 3.0), with those schemas as payloads
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from agent import __version__, config, models
+from agent import __version__, config, messages, models
 from agent.events import TYPE_PREFIX
 from agent.kinds import CID, CLASSES
 
@@ -42,7 +42,7 @@ def documents() -> dict[str, str]:
     """Each generated file's text by its path in the project."""
     made: dict[str, Schema] = {
         "docs/schemas/event.json": _by_type(
-            "event", models.EventMessage, {TYPE_PREFIX + name: {"$ref": f"data/{name}.json"} for name in models.DATA}
+            "event", messages.EventMessage, {TYPE_PREFIX + name: {"$ref": f"data/{name}.json"} for name in models.DATA}
         ),
         "docs/schemas/batch.json": {
             "$schema": DIALECT,
@@ -56,13 +56,13 @@ def documents() -> dict[str, str]:
         "docs/schemas/state.json": {
             "$schema": DIALECT,
             "title": "state",
-            "oneOf": [_inline(models.StateMessage), _inline(models.WillMessage)],
+            "oneOf": [_inline(messages.StateMessage), _inline(messages.WillMessage)],
         },
-        "docs/schemas/receipt.json": _schema("receipt", models.ReceiptMessage),
+        "docs/schemas/receipt.json": _schema("receipt", messages.ReceiptMessage),
         "docs/schemas/command.json": _by_type(
             "command",
-            models.CommandMessage,
-            {f"{TYPE_PREFIX}command.{verb}": _inline(wish) for verb, wish in models.WISHES.items()},
+            messages.CommandMessage,
+            {f"{TYPE_PREFIX}command.{verb}": _inline(wish) for verb, wish in messages.WISHES.items()},
         ),
         **{f"docs/schemas/data/{name}.json": _data(name, model) for name, model in models.DATA.items()},
         "docs/asyncapi.json": _asyncapi(),
@@ -101,7 +101,7 @@ def _by_type(title: str, model: type, data: Mapping[str, Schema]) -> Schema:
 
 
 def _inline(model: type) -> Schema:
-    """A class of `agent.models` as one schema without references, and with the descriptions that stand there."""
+    """A class of those modules as one schema without references, and with the descriptions that stand there."""
     raw = TypeAdapter(model).json_schema()
     whole: Schema = _described(raw, raw.pop("$defs", {}))
     return whole
@@ -123,7 +123,7 @@ def _described(node: Any, defs: Mapping[str, Schema]) -> Any:
 
 
 def _field_docs(name: str) -> dict[str, str]:
-    """The line under each field of a class of `agent.models`, its bases' too."""
+    """The line under each field of such a class, its bases' too."""
     node = _classes().get(name)
     if node is None:
         return {}
@@ -138,8 +138,8 @@ def _field_docs(name: str) -> dict[str, str]:
 
 @cache
 def _classes() -> dict[str, ast.ClassDef]:
-    tree = ast.parse(inspect.getsource(models))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    nodes = [node for module in (models, messages) for node in ast.parse(inspect.getsource(module)).body]
+    return {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
 
 # ---- AsyncAPI

@@ -12,7 +12,7 @@ from agent.commands import Receipt
 from agent.events import Event, canonical
 from agent.link import Link, Open
 from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, SessionDown, SessionUp
-from agent.models import BoxState, StateMessage, WillMessage
+from agent.messages import BoxState, StateMessage, WillMessage
 from agent.outbox import Outbox
 
 NEWS_S: Final = 1.0

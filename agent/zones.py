@@ -12,7 +12,8 @@ from agent.commands import clean
 from agent.events import Stamp
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS
-from agent.models import ChangeData, ContactData, InputState, ScanData
+from agent.messages import InputState
+from agent.models import ChangeData, ContactData, ScanData
 from agent.recorder import Recorder
 from drivers.contract import Code, Edge, Health, Quality, Reading
 

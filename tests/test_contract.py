@@ -15,7 +15,7 @@ from bench_box import YAML, Bench
 from real_box import Peer, RealBox, until
 from referencing import Registry, Resource
 
-from agent import models, schemas
+from agent import messages, models, schemas
 from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_MAX
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed
@@ -160,9 +160,9 @@ def test_the_contract_names_every_type_and_marks_those_that_are_not_yet_sent() -
 
 def test_the_contract_marks_the_verbs_that_are_not_yet_done() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `\{.*$", CONTRACT, re.MULTILINE)
-    assert set(rows) == models.WISHES.keys()
+    assert set(rows) == messages.WISHES.keys()
     not_yet = set(re.findall(r"^\| `(\w+)` \| `\{.*\*\*not yet\*\*.*$", CONTRACT, re.MULTILINE))
-    assert not_yet == models.WISHES.keys() - set(DONE_HERE)
+    assert not_yet == messages.WISHES.keys() - set(DONE_HERE)
 
 
 def test_the_example_event_is_truly_signed_by_the_key_in_the_example_state() -> None:
@@ -318,7 +318,7 @@ def test_what_a_box_understands_is_what_the_schemas_allow() -> None:
     assert faults("command", order | {"sig": "A" * 86}) == []
     bench.say(Arrived(bench.connects[-1].session, "command", json.dumps(order).encode(), False))
     assert bench.of("audit.command")[-1]["result"] == "refused"  # that signature was none
-    for name in models.WISHES:
+    for name in messages.WISHES:
         assert faults("command", {**order, "type": f"callbox.command.{name}", "data": {}, "sig": "A" * 86})
     bench.say(SessionDown(bench.connects[-1].session, "over"))
 
