@@ -5,17 +5,15 @@ section 2). Pure: time, identity and randomness are handed in.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import rfc8785
-
+from agent.canonical import canonical
 from agent.identity import Signer, b64
 from agent.kinds import CID, EventClass, class_of
-from agent.messages import EventMessage, UnsignedEvent
+from agent.messages import UnsignedEvent
 from agent.models import EventData, Sealed
 
 ZERO_HASH: Final = bytes(32)
@@ -66,11 +64,6 @@ def rfc3339(wall_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=wall_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def canonical(message: Mapping[str, Any]) -> bytes:
-    """RFC 8785 form: the bytes that are signed, stored and sent."""
-    return rfc8785.dumps(message)
-
-
 def redraft(event: Event) -> Draft:
     """What an event was sealed from: for another journal, under the same id."""
     sealed = json.loads(event.body)
@@ -113,8 +106,13 @@ class Chain:
             "prevhash": b64(self.prevhash),
             "data": {**draft.data, **sealed},
         }
-        event: EventMessage = {**unsigned, "sig": b64(self._signer.sign(canonical(unsigned)))}
-        body = canonical(event)
+        # Keys are sorted, so `sig` has its place between two halves that are written once, and signed together.
+        head, tail = (
+            canonical({name: value for name, value in unsigned.items() if (name < "sig") == before})
+            for before in (True, False)
+        )
+        sig = b64(self._signer.sign(head[:-1] + b"," + tail[1:]))
+        body = head[:-1] + b',"sig":"' + sig.encode() + b'",' + tail[1:]
         if len(body) > EVENT_BYTES_MAX:
             raise ValueError(
                 f"{draft.type} of {draft.subject}: {len(body)} bytes; an event is at most {EVENT_BYTES_MAX}"

@@ -13,10 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from agent.canonical import canonical
 
 KEY_FILE = "box.key"
 
@@ -112,7 +113,7 @@ def signed_by(public: bytes, message: dict[str, Any]) -> bool:
     unsigned = {name: value for name, value in message.items() if name != "sig"}
     try:
         sig = unb64(message["sig"], 64)
-        Ed25519PublicKey.from_public_bytes(public).verify(sig, rfc8785.dumps(unsigned))
+        Ed25519PublicKey.from_public_bytes(public).verify(sig, canonical(unsigned))
     except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
         return False
     return True
@@ -131,10 +132,10 @@ def verify_chain(
             return f"seq {seq}: missing (the next one is {found})"
         try:
             event = json.loads(body)
-            canonical = rfc8785.dumps(event)
+            same = canonical(event) == body
         except (ValueError, RecursionError):
             return f"seq {seq}: not JSON"
-        if canonical != body or not isinstance(event, dict) or event.get("boxseq") != seq:
+        if not same or not isinstance(event, dict) or event.get("boxseq") != seq:
             return f"seq {seq}: changed (not the bytes of event {seq})"
         if event.get("prevhash") != b64(prevhash):
             return f"seq {seq}: does not join the event before it (prevhash)"

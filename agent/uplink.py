@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from agent.canonical import canonical
 from agent.commands import Receipt
-from agent.events import Event, canonical
+from agent.events import Event
 from agent.link import Link, Open
 from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, SessionDown, SessionUp
 from agent.messages import BoxState, StateMessage, WillMessage

@@ -14,6 +14,7 @@ SIMULATORS = sorted((ROOT / "simulators").rglob("*.py"))
 PURE = {
     "alarms",
     "box",
+    "canonical",
     "central",
     "commands",
     "events",

@@ -3,13 +3,14 @@
 import json
 import random
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
 import rfc8785
 from bench_box import BOX_KEY
 
+from agent.canonical import canonical
 from agent.events import Chain, Draft, Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer, b64, verify_chain
 from agent.kinds import CID, CLASSES, KINDS, class_of
@@ -41,13 +42,46 @@ def test_the_values_of_rfc_8785_come_out_as_the_rfc_says() -> None:
         "2c22737472696e67223a22e282ac245c75303030665c6e412742"
         "5c225c5c5c5c5c222f227d"
     )
-    assert rfc8785.dumps(value) == expected
+    assert canonical(value) == expected
 
 
 def test_names_are_sorted_by_utf_16_as_the_rfc_says() -> None:
     """Section 3.2.3: the smiley, which is a surrogate pair, comes before the Hebrew letter."""
     names = {"\u20ac": 1, "\r": 2, "\ufb33": 3, "1": 4, "\U0001f600": 5, "\u0080": 6, "\u00f6": 7}
-    assert rfc8785.dumps(names) == '{"\\r":2,"1":4,"\u0080":6,"\u00f6":7,"\u20ac":1,"\U0001f600":5,"\ufb33":3}'.encode()
+    assert canonical(names) == '{"\\r":2,"1":4,"\u0080":6,"\u00f6":7,"\u20ac":1,"\U0001f600":5,"\ufb33":3}'.encode()
+
+
+LEAVES: Final = (
+    *(None, True, False, 0, -1, 7, 2**53 - 1, 1 - 2**53, 0.0, -0.0, 3.0, 1e15, 1e16, 1e21, 1e-4, 9e-5, 1e-7, 5e-324),
+    *(12.345679, -0.5, 1795.000001, "", "a", '"\\/', "\x00\x1f\x7f\u2028", "票 42", "\U0001f600", "\ufb33"),
+)
+
+
+def anything(rng: random.Random, depth: int) -> Any:
+    if depth == 0 or rng.random() < 0.4:
+        return rng.choice(
+            (*LEAVES, rng.uniform(-1, 1) * 10 ** rng.randint(-9, 22), rng.randint(-(2**53) + 1, 2**53 - 1))
+        )
+    parts = [anything(rng, depth - 1) for _ in range(rng.randrange(4))]
+    if rng.random() < 0.3:
+        return parts
+    return {
+        rng.choice(("a", "B", "sig", "é", "\ufb33", "\U0001f600", '"', "")) + str(rng.randrange(12)): p for p in parts
+    }
+
+
+def test_our_bytes_are_those_of_the_reference_whatever_the_message_holds() -> None:
+    rng = random.Random(8785)
+    for _ in range(5_000):
+        message = anything(rng, 4)
+        assert canonical(message) == rfc8785.dumps(message)
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {1: 2}, {"a": b"bytes"}])
+def test_what_has_no_canonical_form_is_an_error(value: Any) -> None:
+    for message in (value, [value], {"inside": {"it": value}}):
+        with pytest.raises(ValueError, match=r"."):
+            canonical(message)
 
 
 # ---- an event's bytes
