@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 
 from agent.events import Stamp
 from agent.kinds import KINDS
-from agent.mail import Range
 from agent.models import AlarmData, CancelledData, CaseData, ChangeData
+from agent.ranges import Range, within
 from agent.recorder import Recorder
 
 Phase = Literal["recorded", "waiting", "received", "acknowledged"]
@@ -162,10 +162,9 @@ class Alarms:
 
     def delivered(self, ranges: Iterable[Range]) -> None:
         """Central has stored these."""
-        for first, last in ranges:
-            for case in self.open.values():
-                if first <= case.last_seq <= last:
-                    case.delivered = True
+        stored = within(ranges)
+        for case in self.open.values():
+            case.delivered |= stored(case.last_seq)
 
     def moved(self, seqs: Mapping[int, int]) -> None:
         """The recorder goes on in another journal. What was on the old disk is not shown as delivered before it is."""

@@ -21,6 +21,7 @@ from agent.mail import (
     Fetched,
     Message,
     NewJournal,
+    OwedAgain,
     Recorded,
     Say,
     SessionDown,
@@ -47,6 +48,8 @@ LINK_TROUBLE_S: Final = 30.0
 """Without a session for so long is a trouble of the link."""
 CLOCK_STEP_S: Final = 1.0
 TICK_S_MAX: Final = 1.0
+ALARM_FIRST_S: Final = 0.05
+"""So long all else waits for an alarm that is on its way to the disk; a disk that takes longer stops nothing."""
 
 
 class Box:
@@ -128,7 +131,6 @@ class Box:
         self._alarms.moved(self._recorder.move(opened, reason, self._uplink.outbox.alarms()))
         self._uplink.replace(self._new_outbox(opened))
         self._recorder.trouble("storage", reason)
-        self._after()
 
     # ---- in
 
@@ -143,6 +145,9 @@ class Box:
                     self._uplink.recorded(event, now.mono_s)
             case Fetched(journal=journal) if journal == self._recorder.journal:
                 self._uplink.fetched(message)
+            case OwedAgain(journal=journal) if journal == self._recorder.journal:
+                self._recorder.pending = message.pending
+                self._uplink.owed_again(message)
             case StorageFailed(journal=journal) if journal == self._recorder.journal:
                 self._storage_failed(message.reason)
             case SessionUp():
@@ -151,14 +156,13 @@ class Box:
                 if self._uplink.down(message, now.mono_s):
                     self._say_lost(f"{message.reason}; {message.hint or 'it is tried again'}")
             case Acked():
-                self._central.delivered(self._uplink.acked(message))
+                self._central.delivered(self._uplink.acked(message, now.mono_s))
             case Arrived(topic="receipt"):
                 self._central.receipt(message)
             case Arrived(topic="command"):
                 self._central.command(message)
             case _:
                 pass  # a late word of a journal or session that is no more
-        self._after()
 
     def tick(self, now: Stamp) -> None:
         """Everything that is due by now."""
@@ -172,7 +176,6 @@ class Box:
             self._say_lost(reason)
         self._watch_link()
         self._watch_clock()
-        self._after()
 
     def due_s(self) -> float:
         """The monotonic second of the next `tick`."""
@@ -183,11 +186,13 @@ class Box:
             self._uplink.due_s(),
             self._alarms.due_s(now_s),
             self._feedback.due_s(now_s),
+            (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
         ]
         return min([now_s + TICK_S_MAX, *(due for due in dues if due is not None)])
 
     def drain(self) -> list[Action]:
-        """What is to be done, in this order. What one step decides is written whole or not at all."""
+        """What is to be done, in this order. What was decided since the last time is written whole or not at all."""
+        self._after()
         out = self._out[:]
         self._out.clear()
         for at, action in enumerate(out):
@@ -245,9 +250,9 @@ class Box:
     # ---- what shows
 
     def _after(self) -> None:
-        """What follows from every step: messages to send, what cannot be sent, the lamps."""
+        """What follows from all that was decided: messages to send, what cannot be sent, the lamps."""
         now_s = self._recorder.now.mono_s
-        self._uplink.pump(now_s)
+        self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
             self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
@@ -281,6 +286,12 @@ class Box:
     def unrecorded(self) -> int:
         """Events on their way to the disk."""
         return self._recorder.unrecorded
+
+    @property
+    def alarm_under_way(self) -> bool:
+        """An alarm is on its way to the disk: for a moment nothing else is begun that it would have to wait for."""
+        alarm_s = self._recorder.alarm_s
+        return alarm_s is not None and self._recorder.now.mono_s < alarm_s + ALARM_FIRST_S
 
     @property
     def in_flight(self) -> int:

@@ -15,8 +15,9 @@ from agent.commands import (
     read_receipt,
 )
 from agent.inputs import Chatter
-from agent.mail import Action, Arrived, Range, Say, Write
+from agent.mail import Action, Arrived, Say, Write
 from agent.models import CommandData
+from agent.ranges import Range
 from agent.recorder import Recorder
 from agent.uplink import Uplink
 
@@ -104,7 +105,7 @@ class Central:
             try:
                 if command.data.get("journal") != self._recorder.journal:
                     raise ValueError(f"the journal here is {self._recorder.journal}")
-                owed = self._uplink.outbox.owe_again(ranges(command.data.get("ranges"), RESEND_RANGES_MAX))
+                owed = self._uplink.outbox.recorded_of(ranges(command.data.get("ranges"), RESEND_RANGES_MAX))
             except ValueError as error:
                 raise RefusedError(str(error)) from None
             self._out.append(Write(owe=tuple(owed)))

@@ -156,7 +156,7 @@ def _columns(text: str) -> int:
 
 
 def _events(args: argparse.Namespace) -> int:
-    from agent.journal import Reader
+    from agent.reader import Reader
 
     reader = Reader(_state_dir(args))
     after = 0
@@ -183,7 +183,7 @@ def _event_line(body: bytes) -> str:
 
 def _verify(args: argparse.Namespace) -> int:
     from agent.identity import public_key, unb64, verify_chain
-    from agent.journal import Reader
+    from agent.reader import Reader
 
     state_dir = _state_dir(args)
     try:

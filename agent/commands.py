@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from agent.identity import signed_by
-from agent.mail import Range
+from agent.ranges import Range
 
 PAYLOAD_BYTES_MAX: Final = 65_536
 RANGES_MAX: Final = 10_000

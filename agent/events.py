@@ -31,12 +31,15 @@ class Stamp(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A sealed event: its place in the journal, class, id, and the bytes that are stored and sent."""
+    """A sealed event: its place in the journal, its class, and the bytes that are stored and sent."""
 
     seq: int
     cls: EventClass
-    id: str
     body: bytes
+
+    @property
+    def id(self) -> str:
+        return str(json.loads(self.body)["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def redraft(event: Event) -> Draft:
     wall_us = (datetime.fromisoformat(sealed["time"]) - _EPOCH) // timedelta(microseconds=1)
     at = Stamp(monotonic_s, wall_us, sealed["timequality"] == "synced")
     return Draft(
-        event.id, sealed["type"].removeprefix(TYPE_PREFIX), sealed["subject"], at, sealed["data"], sealed["boot"]
+        sealed["id"], sealed["type"].removeprefix(TYPE_PREFIX), sealed["subject"], at, sealed["data"], sealed["boot"]
     )
 
 
@@ -119,4 +122,4 @@ class Chain:
             )
         self.seq += 1
         self.prevhash = sha256(body).digest()
-        return Event(self.seq, class_of(draft.type), draft.id, body)
+        return Event(self.seq, class_of(draft.type), body)

@@ -1,47 +1,42 @@
-"""The journal: every event on the disk before anybody hears of it, and what is owed to central.
+"""The journal's file: every event on the disk before anybody hears of it, and what is owed to central.
 
-`Journal` is the file; only its owner thread writes. `JournalWorker` is that thread: it takes all that waits in one
-transaction (group commit) with `synchronous=FULL`, so that an answer `Recorded` means that fsync returned. `read`
-is for other processes.
+Only its owner thread writes it (`agent/writer.py`); `agent/reader.py` is for other processes.
+
+Every statement lets go of the interpreter and has to get it back, which under load takes longer than the statement; so
+an event is one statement (its debt and the count come by triggers), and a fetch is one row.
 """
 
 import json
 import sqlite3
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from sqlite_utils import Database
-
 from agent import schema
 from agent.errors import BoxError, sqlite_error
 from agent.events import ZERO_HASH, Event
 from agent.kinds import CLASSES, EventClass
-from agent.mail import Fetch, Fetched, Recorded, StorageFailed, Write
+from agent.mail import Fetch, Write
+from agent.ranges import Range
 
 FILE = "journal.db"
-SETTLE_S: Final = 1.0
-"""Delivered marks without an event beside them are committed after this long."""
-WAL_ROWS_QUIET: Final = 64
-WAL_ROWS_MAX: Final = 4096
-"""Checkpoint above the first in a quiet second, above the second in any case (a large WAL doubles a commit's time)."""
-GROUP_MAX: Final = 1000
-"""Requests in one transaction."""
-PAGE_ROWS: Final = 500
-"""Read at once by who looks on."""
+OWING_SEQS: Final = 5_000
+"""Boxseqs looked at in one transaction when central asks for events again."""
+EVERY: Final = "class IN (0, 1, 2, 3, 4)"
+"""All classes, each looked up by the key of `owed`."""
+OWE: Final = "INSERT INTO owing VALUES (?,?) ON CONFLICT DO UPDATE SET last=max(last, excluded.last)"
+WAL_BYTES_KEPT: Final = 4_194_304
+"""Of the WAL's file, to be written over: a file that grows makes each sync slower."""
 
 Connector = Callable[[str], sqlite3.Connection]
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """A plain connection, to be used by one thread at a time."""
-    return sqlite3.connect(path, timeout=5, check_same_thread=False)
+    """A plain connection, to be used by one thread at a time; transactions are begun and ended by word."""
+    return sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +62,19 @@ class Journal:
 
     def __init__(self, path: Path | None, connector: Connector = connect) -> None:
         """path: None for a journal in memory. Raises BoxError for a file that is no journal or of a newer version."""
-        self._db = Database(connector(":memory:" if path is None else str(path)))
-        self._sql = self._db.conn
+        self.path, self._connector = path, connector
+        self._sql = connector(":memory:" if path is None else str(path))
         try:
             self._check(path)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "wal_autocheckpoint=0",
+                f"journal_size_limit={WAL_BYTES_KEPT}",
+            ):
                 self._sql.execute(f"PRAGMA {pragma}")
-            schema.bring_up_to_date(self._db)
-            self._rows, self._volatile = 0, path is None
-            self.pending = {cls: self._count(number) for number, cls in enumerate(CLASSES)}
+            schema.bring_up_to_date(self._sql)
+            self.pending = self._pending()
         except BaseException:
             self._sql.close()
             raise
@@ -93,9 +92,9 @@ class Journal:
         if tables and application != schema.APPLICATION_ID:
             raise BoxError(f"{path} is another program's database", "give callbox a state_dir of its own")
 
-    def _count(self, number: int) -> int:
-        count: int = self._sql.execute("SELECT count(*) FROM owed WHERE class=?", [number]).fetchone()[0]
-        return count
+    def _pending(self) -> dict[EventClass, int]:
+        rows = self._sql.execute("SELECT events FROM pending ORDER BY class").fetchall()
+        return {cls: row[0] for cls, row in zip(CLASSES, rows, strict=True)}
 
     def opened(self) -> Opened:
         """What stands in it."""
@@ -110,7 +109,7 @@ class Journal:
             cases=tuple((body, self._owes(json.loads(body)["last_seq"])) for body in cases),
             seen=dict(self._sql.execute("SELECT id, forget_after FROM commands")),
             settings=settings,
-            volatile=self._volatile,
+            volatile=self.path is None,
         )
 
     def _owes(self, seq: int) -> bool:
@@ -120,41 +119,45 @@ class Journal:
         )
         return found.fetchone() is not None
 
-    def write(self, writes: Sequence[Write]) -> None:
-        """All of it in one transaction; on the disk when it returns, nothing of it when it raises."""
-        pending = dict(self.pending)
-        with self._db.atomic():
-            for write in writes:
-                self._apply(write, pending)
-        self.pending = pending
-        self._rows += len(writes)
+    # ---- writing
 
-    def _apply(self, write: Write, pending: dict[EventClass, int]) -> None:
+    def write(self, writes: Iterable[Write]) -> None:
+        """All of it in one transaction; on the disk when it returns, nothing of it when it raises.
+
+        writes: read while the transaction is open, so that what comes meanwhile may still join.
+        """
+        pending = dict(self.pending)
+        counted = True
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            for write in writes:
+                self._apply(write)
+                for event in write.events:
+                    pending[event.cls] += 1
+                counted &= not (write.delivered or write.parked)
+            if not counted:
+                pending = self._pending()
+            self._sql.execute("COMMIT")
+        except BaseException:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+            raise
+        self.pending = pending
+
+    def _apply(self, write: Write) -> None:
         sql = self._sql
         for event in write.events:
-            number = CLASSES.index(event.cls)
-            sql.execute("INSERT INTO events VALUES (?,?,?,?)", (event.seq, number, event.id, event.body))
-            sql.execute("INSERT INTO owed VALUES (?,?)", (number, event.seq))
-            pending[event.cls] += 1
+            sql.execute("INSERT INTO events VALUES (?,?,?)", (event.seq, CLASSES.index(event.cls), event.body))
         for first, last in write.delivered:
-            for number, cls in enumerate(CLASSES):
-                done = sql.execute("DELETE FROM owed WHERE class=? AND seq BETWEEN ? AND ?", (number, first, last))
-                pending[cls] -= done.rowcount
+            sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq BETWEEN ? AND ?", (first, last))  # noqa: S608
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
-            if self._volatile:  # memory keeps what is owed and no more
+            if self.path is None:  # memory keeps what is owed and no more
                 sql.execute("DELETE FROM events WHERE seq BETWEEN ? AND ?", (first, last))
         for first, last in write.owe:
-            sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
-            for number, cls in enumerate(CLASSES):
-                again = sql.execute(
-                    "INSERT OR IGNORE INTO owed SELECT class, seq FROM events WHERE class=? AND seq BETWEEN ? AND ?",
-                    (number, first, last),
-                )
-                pending[cls] += again.rowcount
+            sql.execute(OWE, (first, last))
         for seq, reason in write.parked.items():
             sql.execute("INSERT OR REPLACE INTO parked VALUES (?,?)", (seq, reason))
-            for number, cls in enumerate(CLASSES):
-                pending[cls] -= sql.execute("DELETE FROM owed WHERE class=? AND seq=?", (number, seq)).rowcount
+            sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq=?", [seq])  # noqa: S608
         for case, body in write.cases.items():
             if body is None:
                 sql.execute("DELETE FROM cases WHERE id=?", [case])
@@ -166,21 +169,63 @@ class Journal:
         for name, value in write.settings.items():
             sql.execute("INSERT OR REPLACE INTO settings VALUES (?,?)", (name, value))
 
+    def owe_some(self) -> Range | None:
+        """A part of what is to be owed again becomes owed, in one transaction; its boxseqs, None when that is all."""
+        sql = self._sql
+        found = sql.execute("SELECT first, last FROM owing ORDER BY first LIMIT 1").fetchone()
+        if found is None:
+            return None
+        first, last = found[0], min(found[1], found[0] + OWING_SEQS - 1)
+        sql.execute("BEGIN IMMEDIATE")
+        try:
+            sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
+            sql.execute(
+                "INSERT OR IGNORE INTO owed SELECT class, seq FROM events WHERE seq BETWEEN ? AND ?", (first, last)
+            )
+            sql.execute("DELETE FROM owing WHERE first=?", [first])
+            if last < found[1]:
+                sql.execute(OWE, (last + 1, found[1]))
+            pending = self._pending()
+            sql.execute("COMMIT")
+        except BaseException:
+            if sql.in_transaction:
+                sql.execute("ROLLBACK")
+            raise
+        self.pending = pending
+        return first, last
+
+    # ---- reading
+
     def fetch(self, fetch: Fetch) -> tuple[tuple[Event, ...], bool]:
         """Owed events of a class after a boxseq, oldest first, and whether there are more."""
-        rows = self._sql.execute(
-            "SELECT e.seq, e.id, e.body FROM owed o JOIN events e ON e.seq=o.seq"
-            " WHERE o.class=? AND o.seq>? ORDER BY o.seq LIMIT ?",
+        seqs, bodies = self._sql.execute(
+            "SELECT group_concat(seq), CAST(group_concat(body, x'0a') AS BLOB) FROM"
+            " (SELECT o.seq AS seq, e.body AS body FROM owed o JOIN events e ON e.seq=o.seq"
+            "  WHERE o.class=? AND o.seq>? ORDER BY o.seq LIMIT ?)",
             (CLASSES.index(fetch.cls), fetch.after, fetch.limit + 1),
-        ).fetchall()
-        events = tuple(Event(seq, fetch.cls, name, body) for seq, name, body in rows[: fetch.limit])
-        return events, len(rows) > fetch.limit
+        ).fetchone()
+        if seqs is None:
+            return (), False
+        pairs = zip(map(int, seqs.split(",")), bodies.split(b"\n"), strict=True)  # canonical JSON has no line ends
+        events = [Event(seq, fetch.cls, body) for seq, body in sorted(pairs)]
+        return tuple(events[: fetch.limit]), len(events) > fetch.limit
 
-    def checkpoint(self, rows_max: int) -> None:
-        """Moves the WAL into the database when more rows than that were written since; waits for no reader."""
-        if self._rows > rows_max:
-            self._sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._rows = 0
+    # ---- care
+
+    def wal_bytes(self) -> int:
+        """The size of the part of the journal that is not yet in the database."""
+        try:
+            return self.path.with_name(f"{FILE}-wal").stat().st_size if self.path else 0
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self) -> None:
+        """Moves the WAL into the database; waits for no reader."""
+        self._sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def second(self) -> sqlite3.Connection:
+        """Another connection to the same file, for a checkpoint beside the writing; to be closed by who asked."""
+        return self._connector(str(self.path))
 
     def close(self) -> None:
         self._sql.close()
@@ -223,108 +268,3 @@ def _usable(path: Path) -> Journal:
         journal.close()
         raise
     return journal
-
-
-class JournalWorker:
-    """The thread of the journal. After an error it says `StorageFailed` and stops; nothing is retried blindly."""
-
-    def __init__(self, journal: Journal, answer: Callable[[Recorded | Fetched | StorageFailed], None]) -> None:
-        """answer: called in this thread; never blocks."""
-        self._journal, self._answer = journal, answer
-        opened = journal.opened()
-        self.name, self._through = opened.name, opened.seq
-        self._inbox: deque[Write | Fetch] = deque()
-        self._wake = threading.Event()
-        self._closing = False
-        self.progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
-
-    def ask(self, request: Write | Fetch) -> None:
-        """Queues a request; `Recorded` or `Fetched` answers it. The asker bounds how much it asks at once."""
-        self._inbox.append(request)
-        self._wake.set()
-
-    def close(self, timeout_s: float) -> bool:
-        """Writes what waits and closes the file; False when the disk did not let it in time."""
-        self._closing = True
-        self._wake.set()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        held: list[Write] = []
-        held_s = 0.0
-        try:
-            while not (self._closing and not self._inbox and not held):
-                self.progress_s = time.monotonic()
-                awake = self._wake.wait(0.0 if self._closing else SETTLE_S)
-                self._wake.clear()
-                fetches: list[Fetch] = []
-                while self._inbox and len(held) < GROUP_MAX:
-                    request = self._inbox.popleft()
-                    if isinstance(request, Write):
-                        held_s = held_s if held else self.progress_s
-                        held.append(request)
-                    else:
-                        fetches.append(request)
-                if self._inbox:
-                    self._wake.set()
-                settled = time.monotonic() >= held_s + SETTLE_S or len(held) >= GROUP_MAX
-                if held and (settled or fetches or self._closing or any(write.urgent for write in held)):
-                    self._write(held)
-                    held = []
-                for fetch in fetches:
-                    self._answer(Fetched(self.name, fetch.cls, fetch.after, *self._journal.fetch(fetch)))
-                self._journal.checkpoint(WAL_ROWS_MAX if awake else WAL_ROWS_QUIET)
-        except sqlite3.Error as error:
-            self._answer(StorageFailed(self.name, str(sqlite_error(error))))
-        with suppress(sqlite3.Error):  # the promise was made, or refused, before
-            self._journal.close()
-
-    def _write(self, writes: list[Write]) -> None:
-        self._journal.write(writes)
-        for write in writes:
-            if write.events:
-                self._through = write.events[-1].seq
-        self._answer(Recorded(self.name, self._through, dict(self._journal.pending)))
-
-
-class Reader:
-    """The journal as another process may see it: read only, while the daemon writes. Raises BoxError."""
-
-    def __init__(self, state_dir: Path) -> None:
-        path = state_dir / FILE
-        if not path.exists():
-            raise BoxError(f"{path}: no journal there", "name the box with --config or --state-dir")
-        try:
-            self._sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-            named = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()
-        except sqlite3.Error as error:
-            raise sqlite_error(error) from error
-        if named is None:
-            raise BoxError(f"{path} has no name: it is damaged", "the box moves it aside at its next start")
-        self.name = str(named[0])
-
-    def events(
-        self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False
-    ) -> Iterator[tuple[int, bytes]]:
-        """(boxseq, bytes) after a boxseq, oldest first; of one class, or owed ones alone."""
-        where, values = "e.seq > ? AND e.seq <= ?", list[int]()
-        if cls is not None:
-            where += " AND e.class = ?"
-            values.append(CLASSES.index(cls))
-        if pending:
-            where += " AND EXISTS (SELECT 1 FROM owed o WHERE o.class = e.class AND o.seq = e.seq)"
-        query = f"SELECT e.seq, e.body FROM events e WHERE {where} ORDER BY e.seq LIMIT {PAGE_ROWS}"  # noqa: S608
-        try:
-            # In pages: an open SELECT, behind somebody's `less`, would keep the daemon's WAL growing.
-            [last] = self._sql.execute("SELECT max(seq) FROM events").fetchone()
-            while rows := self._sql.execute(query, [after, last, *values]).fetchall():
-                yield from rows
-                after = rows[-1][0]
-        except sqlite3.Error as error:
-            raise sqlite_error(error) from error
-
-    def close(self) -> None:
-        self._sql.close()

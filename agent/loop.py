@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from agent import notify
 from agent.box import Box
 from agent.clock import Clock
+from agent.events import Stamp
 from agent.identity import Signer
-from agent.journal import Journal, JournalWorker
+from agent.journal import Journal
 from agent.mail import (
     Acked,
     Action,
@@ -20,6 +21,7 @@ from agent.mail import (
     Connect,
     Drop,
     Fetch,
+    Message,
     NewJournal,
     Publish,
     Say,
@@ -31,6 +33,8 @@ from agent.mailbox import Mailbox
 from agent.mqtt import Session
 from agent.status import StatusServer
 from agent.wires import make_wires
+from agent.writer import Writer
+from drivers.contract import Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -54,7 +58,7 @@ class Loop:
         self._config, self._clock = config, clock
         self._mailbox = Mailbox()
         self._opened = journal.opened()
-        self._worker = JournalWorker(journal, self._mailbox.answer)
+        self._worker = Writer(journal, self._mailbox.answer)
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._session: Session | None = None
         self._wires = make_wires(config, self._mailbox.put)
@@ -113,23 +117,24 @@ class Loop:
     def _step(self) -> None:
         behind = self._box.unrecorded >= UNRECORDED_MAX
         timeout_s = self._box.due_s() - time.monotonic()
-        message = self._mailbox.take(max(0.0, timeout_s), readings=not behind)
-        if message is not None:
-            if isinstance(message, Acked):
-                message = self._named(message)
-            try:
-                self._box.handle(message, self._clock.now())
-            except Exception:
-                if not isinstance(message, Arrived):
-                    raise
-                log.exception("a message of central's on %s was not understood, and is left out", message.topic)
+        messages = self._mailbox.take(timeout_s, readings=not behind, codes=not self._box.alarm_under_way)
         now = self._clock.now()
-        if message is None or now.mono_s >= self._box.due_s():
+        for message in messages:
+            self._handle(message, now)
+        if not messages or now.mono_s >= self._box.due_s():
             self._box.tick(now)
         self._execute()
         if self._status is not None:
             self._status.serve(self._status_now)
         self._feed_watchdog(now.mono_s)
+
+    def _handle(self, message: Message | Reading, now: Stamp) -> None:
+        try:
+            self._box.handle(self._named(message) if isinstance(message, Acked) else message, now)
+        except Exception:
+            if not isinstance(message, Arrived):
+                raise
+            log.exception("a message of central's on %s was not understood, and is left out", message.topic)
 
     def _named(self, message: Acked) -> Acked:
         """With our token in place of paho's message id."""
@@ -137,9 +142,12 @@ class Loop:
         return Acked(message.session, token or 0, message.code)
 
     def _execute(self) -> None:
-        while actions := self._box.drain():
+        again = True
+        while again:
+            actions = self._box.drain()
             for action in actions:
                 self._do(action)
+            again = any(isinstance(action, NewJournal) for action in actions)
 
     def _do(self, action: Action) -> None:
         match action:
@@ -158,7 +166,7 @@ class Loop:
                     self._session = None
             case NewJournal(reason):
                 journal = Journal(None)
-                self._worker = JournalWorker(journal, self._mailbox.answer)
+                self._worker = Writer(journal, self._mailbox.answer)
                 self._box.new_journal(journal.opened(), reason, self._clock.now())
             case Say(level, text):
                 log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
@@ -215,6 +223,8 @@ class Loop:
 
     def _await_ack(self, token: int, until_s: float) -> None:
         while (left_s := until_s - time.monotonic()) > 0:
-            message = self._mailbox.take(left_s, readings=False)
-            if isinstance(message, SessionDown) or (isinstance(message, Acked) and self._named(message).token == token):
-                return
+            for message in self._mailbox.take(left_s, readings=False):
+                if isinstance(message, SessionDown) or (
+                    isinstance(message, Acked) and self._named(message).token == token
+                ):
+                    return

@@ -10,10 +10,7 @@ from typing import Literal
 
 from agent.events import Event
 from agent.kinds import EventClass
-
-Range = tuple[int, int]
-"""First and last boxseq, both included."""
-
+from agent.ranges import Range
 
 # ---- in
 
@@ -36,6 +33,15 @@ class Fetched:
     after: int
     events: tuple[Event, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwedAgain:
+    """Events from boxseq `first` on, that central asked for again, are owed from now on."""
+
+    journal: str
+    first: int
+    pending: Mapping[EventClass, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Arrived:
     retained: bool
 
 
-Message = Recorded | Fetched | StorageFailed | SessionUp | SessionDown | Acked | Arrived
+Message = Recorded | Fetched | OwedAgain | StorageFailed | SessionUp | SessionDown | Acked | Arrived
 
 
 # ---- out
@@ -100,7 +106,8 @@ Message = Recorded | Fetched | StorageFailed | SessionUp | SessionDown | Acked |
 class Write:
     """To the journal, all in one transaction. Events are owed from then on.
 
-    cases: open cases by id, None removes one. delivered: ranges that are owed no more. owe: ranges that are owed again.
+    cases: open cases by id, None removes one. delivered: ranges that are owed no more; these alone may come later. owe:
+    ranges that are to be owed again.
     parked: boxseq to reason. seen: ids of commands, with the wall second after which they may be forgotten.
     """
 
@@ -113,9 +120,14 @@ class Write:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def urgent(self) -> bool:
-        """Somebody waits for it. Delivered marks alone wait for the next event: losing them costs a repeat."""
-        return bool(self.events or self.owe or self.parked or self.settings)
+    def at_once(self) -> bool:
+        """Somebody waits for it: who presses, or the operator who commands."""
+        return bool(self.cases or self.seen) or any(event.cls in ("alarm", "audit") for event in self.events)
+
+    @property
+    def something(self) -> bool:
+        """It is more than marks of what is delivered."""
+        return bool(self.events or self.cases or self.owe or self.parked or self.seen or self.settings)
 
 
 @dataclass(frozen=True, slots=True)

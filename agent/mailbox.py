@@ -9,10 +9,12 @@ the readings, so that whoever floods this box with messages holds up no press.
 
 import threading
 from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from agent.mail import Arrived, Message
-from drivers.contract import Reading
+from drivers.contract import Code, Reading
 
 READINGS_MAX: Final = 1_000
 """Of one wire."""
@@ -22,60 +24,94 @@ there, and a receipt comes again. At 64 KB each (agent/mqtt.py) they are 64 MB a
 
 
 class Mailbox:
-    """Each lane in order; answers first, then in turn a reading and a message of central's; the wires in turn too."""
+    """Each lane in order; answers first, then in turn a reading and a message of central's; the wires in turn too.
+
+    Whoever puts something in rings a bell, once until the taker has looked. Lanes and bell are C: nobody waits for a
+    lock whose owner waits for the interpreter.
+    """
 
     def __init__(self) -> None:
-        self._readings: dict[str, deque[Reading]] = {}  # by wire, in the order of their turns
+        self._readings: dict[str, deque[Reading]] = {}
+        self._turns: deque[str] = deque()
         self._answers: deque[Message] = deque()
         self._arrived: deque[Arrived] = deque()
         self._heard_central = False
-        self._changed = threading.Condition()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
+        self._room = threading.Condition()
+        self._held = 0
+        """Drivers that wait for room."""
         self.dropped = 0
 
     def put(self, wire: str, reading: Reading) -> None:
         """From a driver; waits while a thousand others of its wire wait."""
-        with self._changed:
-            lane = self._readings.setdefault(wire, deque())
-            self._changed.wait_for(lambda: len(lane) < READINGS_MAX)
-            lane.append(reading)
-            self._changed.notify_all()
+        lane = self._readings.get(wire)
+        if lane is None:
+            with self._room:
+                if (lane := self._readings.get(wire)) is None:
+                    lane = self._readings[wire] = deque()
+                    self._turns.append(wire)
+        if len(lane) >= READINGS_MAX:
+            with self._room:
+                self._held += 1
+                self._room.wait_for(lambda: len(lane) < READINGS_MAX)
+                self._held -= 1
+        lane.append(reading)
+        self.wake()
 
     def answer(self, message: Message) -> None:
         """From a journal or a session; never waits."""
-        with self._changed:
-            if not isinstance(message, Arrived):
-                self._answers.append(message)
-            elif len(self._arrived) < ARRIVED_MAX:
-                self._arrived.append(message)
-            else:
-                self.dropped += 1
-                return
-            self._changed.notify_all()
+        if not isinstance(message, Arrived):
+            self._answers.append(message)
+        elif len(self._arrived) < ARRIVED_MAX:
+            self._arrived.append(message)
+        else:
+            self.dropped += 1
+            return
+        self.wake()
 
     @property
     def readings(self) -> int:
         """How many wait."""
-        return sum(map(len, self._readings.values()))
+        return sum(map(len, list(self._readings.values())))
 
     def wake(self) -> None:
-        """Lets `take` return."""
-        with self._changed:
-            self._changed.notify_all()
+        """Lets `take` return. May be called in a signal handler."""
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
-    def take(self, timeout_s: float, *, readings: bool = True) -> Message | Reading | None:
-        """The next message; None when there was none in time. `readings` False leaves those where they are."""
-        with self._changed:
-            if not (self._answers or self._arrived or (readings and self.readings)) and timeout_s > 0:
-                self._changed.wait(timeout_s)
-            if self._answers:
-                return self._answers.popleft()
-            if readings and self.readings and (self._heard_central or not self._arrived):
-                self._heard_central = False
-                self._changed.notify_all()
-                wire, lane = next((wire, lane) for wire, lane in self._readings.items() if lane)
-                self._readings[wire] = self._readings.pop(wire)
-                return lane.popleft()
-            if self._arrived:
-                self._heard_central = True
-                return self._arrived.popleft()
-            return None
+    def take(self, timeout_s: float, *, readings: bool = True, codes: bool = True) -> list[Message | Reading]:
+        """All answers that wait, else the next message of the others; nothing when there was none in time.
+
+        readings: False leaves those where they are. codes: False leaves the wires whose next reading is a code.
+        """
+        lane = self._next_lane(codes) if readings else None
+        if not (lane or self._answers or self._arrived):
+            with suppress(Empty):
+                self._bell.get(timeout=max(0.0, timeout_s))
+            self._rung = False  # before looking: whoever comes after this rings again
+            lane = self._next_lane(codes) if readings else None
+        if self._answers:
+            return [self._answers.popleft() for _ in range(len(self._answers))]
+        if lane and (self._heard_central or not self._arrived):
+            self._heard_central = False
+            self._turns.rotate(-1)
+            reading = lane.popleft()
+            if self._held:
+                with self._room:
+                    self._room.notify_all()
+            return [reading]
+        if self._arrived:
+            self._heard_central = True
+            return [self._arrived.popleft()]
+        return []
+
+    def _next_lane(self, codes: bool) -> deque[Reading] | None:
+        """The lane whose turn it is; its wire comes to the front."""
+        for _ in range(len(self._turns)):
+            lane = self._readings[self._turns[0]]
+            if lane and (codes or not isinstance(lane[0], Code)):
+                return lane
+            self._turns.rotate(-1)
+        return None

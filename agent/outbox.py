@@ -11,24 +11,30 @@ after a restart, or a session's end, all that has no receipt is simply owed agai
 
 import heapq
 import random
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from agent.events import Event
 from agent.kinds import CLASSES, EventClass
-from agent.mail import Fetch, Range
+from agent.lane import Lane, Parcel, array
+from agent.mail import Fetch
+from agent.ranges import Range, joined, within
+from agent.window import Window
 
 WINDOW: Final = 20
 """Messages on their way to the broker at once: a small window keeps a new alarm near the front."""
 ALARM_SLOTS: Final = 2
 """Of these, so many are kept free for alarms."""
-SENT_MAX: Final = 500
-"""Events sent and without receipt, of alarms and of the rest each: it bounds memory when central is silent."""
-READY_MAX: Final = 200
+SENT_MAX: Final = 5_000
+SENT_BYTES_MAX: Final = 4_194_304
+"""Sent and without receipt, of alarms and of the rest each: it bounds memory when central is silent."""
+READY_MAX: Final = 400
 """Events of one class held ready; further ones wait in the journal."""
+FETCH_MAX: Final = 200
+"""Events asked of the journal at once: a new alarm may have to wait for the answer."""
 BATCH_BYTES_MAX: Final = 32_768
+BATCH_SHARE: Final = 4
+"""A batch is at most this part of the window: one message must not be all that is in flight."""
 RESEND_S_MAX: Final = 300.0
 TRIES_MAX: Final = 16
 """Doublings of the timeout; the pause has its limit long before."""
@@ -40,47 +46,6 @@ BREAKS_MAX: Final = 5
 """Sessions in a row that the other side ends with the same message first unanswered: it hangs up because of it."""
 INNOCENT_BYTES: Final = 1_024
 """No message up to this size is ever suspected of that: every alarm is smaller, and a bad link ends sessions too."""
-
-
-@dataclass(slots=True)
-class _Sent:
-    """An event without a receipt. tries: how often it was sent again in this session."""
-
-    event: Event
-    due_s: float
-    tries: int
-    token: int
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One class. tail: the last boxseq loaded; on_disk: the journal may owe more after it.
-
-    asked: a fetch is out; stale: it was read before the journal owed events again, and its answer says nothing.
-    """
-
-    ready: list[Event] = field(default_factory=list)
-    sent: dict[int, _Sent] = field(default_factory=dict)
-    tail: int = 0
-    on_disk: bool = False
-    asked: bool = False
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One message: events of one class, sent as they are, or as an array when there are several."""
-
-    cls: EventClass
-    events: tuple[Event, ...]
-
-    @property
-    def topic(self) -> str:
-        return f"{'batch' if len(self.events) > 1 else 'event'}/{self.cls}"
-
-    @property
-    def payload(self) -> bytes:
-        return self.events[0].body if len(self.events) == 1 else b"[" + b",".join(e.body for e in self.events) + b"]"
 
 
 class Outbox:
@@ -96,14 +61,15 @@ class Outbox:
         puback_delivers: bool = False,
     ) -> None:
         """seq: the last boxseq of the journal; pending: events that it owes, by class."""
-        self._lanes = {cls: _Lane(on_disk=pending.get(cls, 0) > 0) for cls in CLASSES}
+        self._lanes = {cls: Lane(on_disk=pending.get(cls, 0) > 0) for cls in CLASSES}
         self._recorded, self._through = seq, 0
-        self._due: list[tuple[float, int, EventClass]] = []
+        self._due: list[tuple[float, int, int, Parcel]] = []
         self._flight: dict[int, Parcel] = {}
         self._tries: dict[int, int] = {}
         self._rng, self._timeout_s, self._puback_delivers = rng, receipt_timeout_s, puback_delivers
         self._up = False
-        self._window, self._batch = WINDOW, 1
+        self._messages_max, self._batch = WINDOW, 1
+        self._window = Window()
         self._bytes_max: int | None = None
         self._taken_bytes = 0
         self._breaks: dict[int, int] = {}
@@ -117,24 +83,14 @@ class Outbox:
         self._recorded = event.seq
         lane = self._lanes[event.cls]
         if not lane.on_disk and len(lane.ready) < READY_MAX:
-            heapq.heappush(lane.ready, event)
+            lane.ready.append(event)
             lane.tail = event.seq
         else:
             lane.on_disk = True
 
-    def fetched(self, cls: EventClass, events: Iterable[Event], more: bool) -> None:
+    def fetched(self, cls: EventClass, events: Sequence[Event], more: bool) -> None:
         """The answer to a `Fetch`. The journal answers in order: what it records later is told later."""
-        lane = self._lanes[cls]
-        lane.asked = False
-        if lane.stale:
-            lane.stale = False
-            return
-        lane.on_disk = more
-        here = {event.seq for event in lane.ready}.union(lane.sent)
-        for event in events:
-            lane.tail = event.seq
-            if event.seq > self._through and event.seq not in here:
-                heapq.heappush(lane.ready, event)
+        self._lanes[cls].loaded(events, more, self._through)
 
     def wants(self) -> list[Fetch]:
         """What to ask of the journal now: the classes that run dry while it has more."""
@@ -142,9 +98,9 @@ class Outbox:
             return []
         fetches = []
         for cls, lane in self._lanes.items():
-            if lane.on_disk and not lane.asked and len(lane.ready) < READY_MAX // 2:
+            if lane.on_disk and not lane.asked and len(lane.ready) <= READY_MAX - FETCH_MAX:
                 lane.asked = True
-                fetches.append(Fetch(cls, lane.tail, READY_MAX))
+                fetches.append(Fetch(cls, lane.tail, FETCH_MAX))
         return fetches
 
     # ---- the session
@@ -152,7 +108,8 @@ class Outbox:
     def session_up(self, *, receive_max: int | None, packet_bytes_max: int | None) -> None:
         """A session stands: its window and largest packet are the broker's (paho keeps neither)."""
         self._up = True
-        self._window = min(WINDOW, receive_max or WINDOW)
+        self._messages_max = min(WINDOW, receive_max or WINDOW)
+        self._window = Window()
         self._bytes_max = packet_bytes_max
         self._batch = 1
 
@@ -163,9 +120,7 @@ class Outbox:
         self._due.clear()
         self._tries.clear()
         for lane in self._lanes.values():
-            for sent in lane.sent.values():
-                heapq.heappush(lane.ready, sent.event)
-            lane.sent.clear()
+            lane.take_back()
 
     def taken(self, size: int) -> None:
         """This broker has acknowledged a message of so many bytes."""
@@ -188,7 +143,7 @@ class Outbox:
             self._forget([(first.seq, first.seq)])
             self.unfit.append(first)
 
-    def take(self, token: int, now_s: float, *, reserved: int = 0) -> Parcel | None:
+    def take(self, token: int, now_s: float, *, reserved: int = 0, alarms_only: bool = False) -> Parcel | None:
         """The next message, if one may go now: alarms first, then by class, within a class by boxseq.
 
         token: names its PUBACK. reserved: other messages in flight, which count in the same window.
@@ -196,39 +151,62 @@ class Outbox:
         if not self._up:
             return None
         self._expire(now_s)
-        free = self._window - len(self._flight) - reserved
-        bulk_room = SENT_MAX - sum(len(lane.sent) for cls, lane in self._lanes.items() if cls != "alarm")
+        free = self._messages_max - len(self._flight) - reserved
         for cls, lane in self._lanes.items():
-            alarm = cls == "alarm"
-            while lane.ready and self._bytes_max and len(lane.ready[0].body) + TOPIC_BYTES > self._bytes_max:
-                self.unfit.append(heapq.heappop(lane.ready))
-            room = SENT_MAX - len(lane.sent) if alarm else bulk_room
-            if not lane.ready or room <= 0 or free <= (0 if alarm else min(ALARM_SLOTS, self._window - 1)):
+            self._take_out_what_is_too_large(lane)
+            if not lane.ready:
                 continue
-            parcel = Parcel(cls, self._pick(lane, 1 if alarm else min(self._batch, room)))
-            self._flight[token] = parcel
-            for event in parcel.events:
-                tries = min(self._tries.get(event.seq, 0), TRIES_MAX)
-                wait_s = min(self._timeout_s * 2**tries, RESEND_S_MAX)
-                due_s = now_s + (self._rng.uniform(wait_s / 2, wait_s) if tries else wait_s)
-                lane.sent[event.seq] = _Sent(event, due_s, tries, token)
-                heapq.heappush(self._due, (due_s, event.seq, cls))
-            return parcel
+            if cls == "alarm":
+                if free > 0 and len(lane.sent) < SENT_MAX:
+                    return self._send(cls, lane, (lane.ready.pop(0),), token, now_s)
+                continue
+            if alarms_only or free <= min(ALARM_SLOTS, self._messages_max - 1):
+                return None
+            bytes_max = self._room()
+            return None if bytes_max is None else self._send(cls, lane, self._pick(lane, bytes_max), token, now_s)
         return None
 
-    def _pick(self, lane: _Lane, count: int) -> tuple[Event, ...]:
-        picked = [heapq.heappop(lane.ready)]
-        if picked[0].seq in self._breaks:
-            return tuple(picked)
-        size_max = min(BATCH_BYTES_MAX, (self._bytes_max or BATCH_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES)
-        size = len(picked[0].body) + 2
-        while lane.ready and len(picked) < count and (size := size + len(lane.ready[0].body) + 1) <= size_max:
-            if lane.ready[0].seq in self._breaks:
-                break
-            picked.append(heapq.heappop(lane.ready))
-        return tuple(picked)
+    def _take_out_what_is_too_large(self, lane: Lane) -> None:
+        while lane.ready and self._bytes_max and len(lane.ready[0].body) + TOPIC_BYTES > self._bytes_max:
+            self.unfit.append(lane.ready.pop(0))
 
-    def acked(self, token: int, code: int) -> list[Range]:
+    def _room(self) -> int | None:
+        """How large the next message that is no alarm may be; None: it has to wait. One may always be in flight."""
+        bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
+        if sum(len(lane.sent) for lane in bulk) >= SENT_MAX or sum(lane.bytes for lane in bulk) >= SENT_BYTES_MAX:
+            return None
+        room = self._window.room()
+        if room <= 0 and self._flight:
+            return None
+        return min(room, int(self._window.bytes_max) // BATCH_SHARE, BATCH_BYTES_MAX)
+
+    def _pick(self, lane: Lane, bytes_max: int) -> tuple[Event, ...]:
+        """One event at the least, however large it is; several where central takes batches and none is suspected."""
+        first, end = lane.ready[0], 1
+        if self._batch > 1 and first.seq not in self._breaks:
+            bytes_max = min(bytes_max, (self._bytes_max or BATCH_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES)
+            size, tries = len(first.body) + 2, self._tries.get(first.seq)
+            for event in lane.ready[1 : self._batch]:
+                size += len(event.body) + 1
+                if size > bytes_max or event.seq in self._breaks or self._tries.get(event.seq) != tries:
+                    break
+                end += 1
+        picked = tuple(lane.ready[:end])
+        del lane.ready[:end]
+        return picked
+
+    def _send(self, cls: EventClass, lane: Lane, events: tuple[Event, ...], token: int, now_s: float) -> Parcel:
+        tries = min(self._tries.get(events[0].seq, 0), TRIES_MAX)
+        wait_s = min(self._timeout_s * 2**tries, RESEND_S_MAX)
+        due_s = now_s + (self._rng.uniform(wait_s / 2, wait_s) if tries else wait_s)
+        payload = array([event.body for event in events])
+        parcel = self._flight[token] = Parcel(cls, events, payload, now_s, due_s, tries)
+        self._window.sent(len(payload))
+        heapq.heappush(self._due, (due_s, events[0].seq, token, parcel))
+        lane.send(parcel)
+        return parcel
+
+    def acked(self, token: int, code: int, now_s: float) -> list[Range]:
         """The broker's PUBACK: the ranges that it delivers, in puback mode alone.
 
         A code of 0x80 or more is a refusal, 0x10 says that nobody is subscribed: neither is delivery. The event is
@@ -237,20 +215,22 @@ class Outbox:
         parcel = self._flight.pop(token, None)
         if parcel is None:
             return []
-        for event in parcel.events:
-            self._breaks.pop(event.seq, None)
+        self._window.acked(len(parcel.payload), now_s - parcel.sent_s, now_s)
+        if self._breaks:
+            for event in parcel.events:
+                self._breaks.pop(event.seq, None)
         if code == TOO_LARGE:
-            self._forget((event.seq, event.seq) for event in parcel.events)
+            events = self._lanes[parcel.cls].unanswered(parcel)
+            self._forget(parcel.ranges)
             if len(parcel.events) == 1:
-                self.unfit.extend(parcel.events)
+                self.unfit.extend(events)
             else:
                 self._batch = 1  # one of them is too large; alone it shows which
-                for event in parcel.events:
-                    heapq.heappush(self._lanes[parcel.cls].ready, event)
+                for event in events:
+                    self._lanes[parcel.cls].put(event)
         elif self._puback_delivers and code < 0x80 and code != 0x10:
-            ranges = [(event.seq, event.seq) for event in parcel.events]
-            self._forget(ranges)
-            return ranges
+            self._forget(parcel.ranges)
+            return parcel.ranges
         return []
 
     # ---- central's word
@@ -262,8 +242,9 @@ class Outbox:
         if highest > self._recorded:
             return f"names boxseq {highest}; the journal has {self._recorded}"
         self._batch = max(1, batch or 1)
-        if ranges and ranges[0][0] == 1 and ranges[0][1] <= self._through:
-            ranges.pop(0)  # nothing new up to there
+        if ranges and ranges[0][0] == 1:
+            new = ranges[0][1] > self._through
+            ranges[:1] = [(self._through + 1, ranges[0][1])] if new else []
         self._through = max(self._through, through)
         self._forget(ranges)
         return ranges
@@ -271,34 +252,32 @@ class Outbox:
     def refused(self, seqs: Iterable[int]) -> list[Event]:
         """What central refuses for good, taken out; those alone that were on their way, to be parked."""
         here = {event.seq: event for lane in self._lanes.values() for event in lane.ready}
-        here |= {seq: sent.event for lane in self._lanes.values() for seq, sent in lane.sent.items()}
+        here |= {seq: event for lane in self._lanes.values() for seq, (event, _) in lane.sent.items()}
         found = [here[seq] for seq in sorted(set(seqs).intersection(here))]
-        self._forget((event.seq, event.seq) for event in found)
+        self._forget([(event.seq, event.seq) for event in found])
         return found
 
     def alarms(self) -> list[Event]:
         """The alarms that are here, oldest first: in memory, whatever becomes of the disk."""
         lane = self._lanes["alarm"]
-        return sorted([*lane.ready, *(sent.event for sent in lane.sent.values())])
+        return sorted([*lane.ready, *(event for event, _ in lane.sent.values())])
 
-    def owe_again(self, ranges: Iterable[Range]) -> list[Range]:
-        """Central asks for events again: ranges as the journal is to owe them, joined, and cut to what is recorded."""
+    def recorded_of(self, ranges: Iterable[Range]) -> list[Range]:
+        """Ranges that central asks for again, joined, and cut to what is recorded."""
         cut = [(max(1, first), min(last, self._recorded)) for first, last in ranges]
-        cut = _joined((first, last) for first, last in cut if first <= last)
-        if cut:
-            lowest = cut[0][0]
-            self._through = min(self._through, lowest - 1)
-            for lane in self._lanes.values():
-                lane.ready = [event for event in lane.ready if event.seq < lowest]
-                heapq.heapify(lane.ready)
-                lane.tail, lane.on_disk, lane.stale = min(lane.tail, lowest - 1), True, lane.asked
-        return cut
+        return joined((first, last) for first, last in cut if first <= last)
+
+    def owed_again(self, first: int) -> None:
+        """The journal owes events again, from this boxseq on."""
+        self._through = min(self._through, first - 1)
+        for lane in self._lanes.values():
+            lane.reload(first)
 
     # ---- time
 
     def due_s(self) -> float | None:
         """When something is to be sent again; None when nothing waits for that."""
-        while self._due and self._stale(*self._due[0]):
+        while self._due and not self._lanes[(parcel := self._due[0][-1]).cls].unanswered(parcel):
             heapq.heappop(self._due)
         return self._due[0][0] if self._up and self._due else None
 
@@ -310,55 +289,25 @@ class Outbox:
         """Is this message in flight one with events?"""
         return token in self._flight
 
-    def _stale(self, due_s: float, seq: int, cls: EventClass) -> bool:
-        sent = self._lanes[cls].sent.get(seq)
-        return sent is None or sent.due_s != due_s
-
     def _expire(self, now_s: float) -> None:
-        while self._due and (self._due[0][0] <= now_s or self._stale(*self._due[0])):
-            due_s, seq, cls = heapq.heappop(self._due)
-            if self._stale(due_s, seq, cls):
+        while self._due and self._due[0][0] <= now_s:
+            _, seq, token, parcel = heapq.heappop(self._due)
+            lane = self._lanes[parcel.cls]
+            events = lane.unanswered(parcel)
+            if not events:
                 continue
-            lane = self._lanes[cls]
-            sent = lane.sent[seq]
-            if sent.token in self._flight:  # the broker's turn; the link watches how long that takes
-                sent.due_s = now_s + 1.0
-                heapq.heappush(self._due, (sent.due_s, seq, cls))
-            else:
-                del lane.sent[seq]
-                self._tries[seq] = sent.tries + 1
-                heapq.heappush(lane.ready, sent.event)
+            if token in self._flight:  # the broker's turn; the link watches how long that takes
+                heapq.heappush(self._due, (now_s + 1.0, seq, token, parcel))
+                continue
+            self._forget([(event.seq, event.seq) for event in events])
+            for event in events:
+                self._tries[event.seq] = parcel.tries + 1
+                lane.put(event)
 
-    def _forget(self, ranges: Iterable[Range]) -> None:
-        gone = _within(ranges)
-        for seq in [seq for seq in self._tries if gone(seq)]:
-            del self._tries[seq]
+    def _forget(self, ranges: Sequence[Range]) -> None:
+        whole = joined(ranges)
         for lane in self._lanes.values():
-            for seq in [seq for seq in lane.sent if gone(seq)]:
-                del lane.sent[seq]
-            if any(gone(event.seq) for event in lane.ready):
-                lane.ready = [event for event in lane.ready if not gone(event.seq)]
-                heapq.heapify(lane.ready)
-
-
-def _joined(ranges: Iterable[Range]) -> list[Range]:
-    """The same boxseqs in as few ranges as there can be, lowest first."""
-    joined: list[Range] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = joined[-1][0], max(joined[-1][1], last)
-        else:
-            joined.append((first, last))
-    return joined
-
-
-def _within(ranges: Iterable[Range]) -> Callable[[int], bool]:
-    """Whether a boxseq is in any of the ranges. Joined first: a receipt may name thousands, and alarms wait for it."""
-    joined = _joined(ranges)
-    firsts = [first for first, _ in joined]
-
-    def within(seq: int) -> bool:
-        at = bisect_right(firsts, seq)
-        return at > 0 and seq <= joined[at - 1][1]
-
-    return within
+            lane.forget(whole)
+        if self._tries:
+            gone = within(whole)
+            self._tries = {seq: tries for seq, tries in self._tries.items() if not gone(seq)}

@@ -88,6 +88,11 @@ class Recorder:
         """Since when the oldest of them waits."""
         return self._waiting[0].since_s if self._waiting else None
 
+    @property
+    def alarm_s(self) -> float | None:
+        """Since when the oldest alarm of them waits."""
+        return next((waiting.since_s for waiting in self._waiting if waiting.event.cls == "alarm"), None)
+
     # ---- events
 
     def new_id(self) -> str:

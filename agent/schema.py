@@ -1,7 +1,9 @@
 """The journal's tables, and how an older journal becomes one of today.
 
 events    every event as it was sealed; never changed
-owed      what central has not said that it stored
+owed      what central has not said that it stored: a row for every new event, by a trigger
+pending   how many of each class are owed: kept by triggers, so that nobody has to count them
+owing     ranges that are to be owed again and are not yet
 parked    owed no more because nobody can take it, with the reason
 cases     open alarm cases, written with the event that changed them
 commands  ids of commands already seen, until they expire
@@ -9,19 +11,18 @@ settings  the journal's name, and how the last run ended
 """
 
 import secrets
-from typing import Final
+import sqlite3
+from typing import TYPE_CHECKING, Final
 
-from sqlite_utils import Database, Migrations
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 APPLICATION_ID: Final = 0x43424F58  # "CBOX"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """In `user_version`; a journal with a higher one was written by a newer agent and is not touched."""
 
-migrations = Migrations("callbox.journal")
 
-
-@migrations()
-def m001_first(db: Database) -> None:
+def m001_first(db: "Database") -> None:
     db.execute(
         "CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL)"
     )
@@ -33,8 +34,31 @@ def m001_first(db: Database) -> None:
     db.execute("INSERT INTO settings VALUES ('journal', ?)", [secrets.token_hex(4)])
 
 
-def bring_up_to_date(db: Database) -> None:
+def m002_pending(db: "Database") -> None:
+    """An event's row is one statement, and its debt and the count come with it: see `Journal.write`."""
+    db.execute("ALTER TABLE events DROP COLUMN id")
+    db.execute("CREATE TABLE owing (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)")
+    db.execute("CREATE TABLE pending (class INTEGER PRIMARY KEY, events INTEGER NOT NULL)")
+    db.execute("INSERT INTO pending VALUES (0, 0), (1, 0), (2, 0), (3, 0), (4, 0)")
+    db.execute("UPDATE pending SET events = (SELECT count(*) FROM owed WHERE owed.class = pending.class)")
+    for name, when, then in (
+        ("recorded", "AFTER INSERT ON events", "INSERT INTO owed VALUES (NEW.class, NEW.seq)"),
+        ("more", "AFTER INSERT ON owed", "UPDATE pending SET events = events + 1 WHERE class = NEW.class"),
+        ("less", "AFTER DELETE ON owed", "UPDATE pending SET events = events - 1 WHERE class = OLD.class"),
+    ):
+        db.execute(f"CREATE TRIGGER {name} {when} BEGIN {then}; END")
+
+
+def bring_up_to_date(sql: sqlite3.Connection) -> None:
     """Creates the tables or migrates them; each step is one transaction. A file is ours before it has a table."""
-    db.conn.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    migrations.apply(db)
-    db.conn.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    [version] = sql.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        return
+    from sqlite_utils import Database, Migrations  # a seventh of a second, on the way of an alarm box to its inputs
+
+    migrations = Migrations("callbox.journal")
+    for step in (m001_first, m002_pending):
+        migrations(name=step.__name__)(step)
+    sql.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    migrations.apply(Database(sql))
+    sql.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

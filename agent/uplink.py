@@ -12,9 +12,10 @@ from agent.canonical import canonical
 from agent.commands import Receipt
 from agent.events import Event
 from agent.link import Link, Open
-from agent.mail import Acked, Action, Connect, Drop, Fetched, Publish, Range, SessionDown, SessionUp
+from agent.mail import Acked, Action, Connect, Drop, Fetched, OwedAgain, Publish, SessionDown, SessionUp
 from agent.messages import BoxState, StateMessage, WillMessage
 from agent.outbox import Outbox
+from agent.ranges import Range
 
 NEWS_S: Final = 1.0
 """A trouble or a broken wire does not wait for the heartbeat; the state is not sent more often than this."""
@@ -52,6 +53,7 @@ class Uplink:
         self._up_seq = 0
         self._beat_s = 0.0
         self._told: object = None
+        self._said_goodbye = False
 
     def start(self, now_s: float) -> None:
         self.link.start(now_s)
@@ -84,7 +86,7 @@ class Uplink:
         self.link.down(now_s, message.reason, wrong_protocol=message.wrong_protocol, hung_up=message.hung_up)
         return True
 
-    def acked(self, message: Acked) -> list[Range]:
+    def acked(self, message: Acked, now_s: float) -> list[Range]:
         """A PUBACK: the ranges that it delivers, where the config says that a PUBACK does."""
         if message.session != self.session or (flight := self._flight.pop(message.token, None)) is None:
             return []
@@ -92,11 +94,15 @@ class Uplink:
             self.outbox.taken(flight[1])
         if self.outbox.carries(message.token):  # the state may pass where events do not
             self.refusal = message.code if message.code >= REFUSED else 0
-        return self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD)
+        return self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD, now_s)
 
     def receipt(self, receipt: Receipt) -> list[Range] | str:
         """Central's word: the ranges that are owed no more, or why it cannot be right."""
         return self.outbox.receipt(receipt.through, receipt.also, receipt.batch)
+
+    def owed_again(self, message: OwedAgain) -> None:
+        """The journal owes again what central asked for."""
+        self.outbox.owed_again(message.first)
 
     def fetched(self, message: Fetched) -> None:
         """The journal's answer."""
@@ -128,16 +134,17 @@ class Uplink:
             self._publish_state(now_s)
         return dropped
 
-    def pump(self, now_s: float) -> None:
+    def pump(self, now_s: float, *, alarms_only: bool) -> None:
         """Sends what may go now, and asks the journal for more."""
-        while self.link.state == "up":
+        while self.link.state == "up" and not self._said_goodbye:
             reserved = len(self._flight) - self.outbox.in_flight
-            parcel = self.outbox.take(self._token + 1, now_s, reserved=reserved)
+            parcel = self.outbox.take(self._token + 1, now_s, reserved=reserved, alarms_only=alarms_only)
             if parcel is None:
                 break
             replayed = parcel.events[-1].seq <= self._up_seq
             self._publish(parcel.topic, parcel.payload, now_s, replayed=replayed)
-        self._out.extend(self.outbox.wants())
+        if not alarms_only:
+            self._out.extend(self.outbox.wants())
 
     def due_s(self) -> float:
         """When `tick` or `pump` has something to do next."""
@@ -151,6 +158,7 @@ class Uplink:
         if self.link.state != "up":
             return None
         self._publish("state", will(self.session), now_s, retain=True)
+        self._said_goodbye = True
         return self._token
 
     @property

@@ -28,6 +28,7 @@ from agent.mail import (
     Fetched,
     Message,
     NewJournal,
+    OwedAgain,
     Publish,
     Recorded,
     Say,
@@ -228,6 +229,8 @@ class Bench:
         for request in held:
             answer = self.journal.commit(request) if isinstance(request, Write) else self.journal.fetch(request)
             self.box.handle(answer, self.stamp)
+            for first, _ in request.owe if isinstance(request, Write) else ():
+                self.box.handle(OwedAgain(self.journal.name, first, self.journal.pending), self.stamp)
         self.act()
 
     def say(self, message: Message | Reading) -> list[Action]:

@@ -21,13 +21,16 @@ PURE = {
     "feedback",
     "inputs",
     "kinds",
+    "lane",
     "link",
     "mail",
     "messages",
     "models",
     "outbox",
+    "ranges",
     "recorder",
     "uplink",
+    "window",
     "zones",
 }
 """What decides: values and the time in, values out."""
@@ -39,8 +42,11 @@ IO = {
 }
 DOORS = {
     "paho": {"agent/mqtt.py"},
-    "sqlite3": {"agent/journal.py", "agent/errors.py"},  # errors.py maps what it says
-    "sqlite_utils": {"agent/journal.py", "agent/schema.py"},
+    "sqlite3": {
+        *("agent/journal.py", "agent/schema.py", "agent/writer.py", "agent/reader.py"),
+        "agent/errors.py",  # maps what it says
+    },
+    "sqlite_utils": {"agent/schema.py"},
     "yaml": {"agent/yaml_lines.py"},
     "pydantic": {
         "agent/config.py",

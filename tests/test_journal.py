@@ -2,24 +2,23 @@
 
 import random
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import pytest
 from bench_box import BOX_KEY
-from sqlite_utils import Database
+from sqlite_utils import Database, Migrations
 
 from agent import schema
 from agent.errors import BoxError
 from agent.events import ZERO_HASH, Chain, Draft, Event, Stamp
 from agent.identity import Ed25519Signer, verify_chain
-from agent.journal import FILE, PAGE_ROWS, Journal, JournalWorker, Reader, open_journal
+from agent.journal import FILE, Journal, open_journal
 from agent.kinds import CLASSES, EventClass
-from agent.mail import Fetch, Fetched, Recorded, StorageFailed, Write
+from agent.mail import Fetch, Write
+from agent.reader import PAGE_ROWS, Reader
 
 DEADLINE_S = 10.0
 TYPES = {
@@ -50,6 +49,12 @@ class Opened:
     def record(self, *classes: EventClass, **more: Any) -> None:
         events = tuple(sealed(self.chain, cls) for cls in classes)
         self.journal.write([Write(events=events, **more)])
+
+    def owe(self, *ranges: tuple[int, int]) -> None:
+        """Central asks for them again; the journal does all of it."""
+        self.journal.write([Write(owe=ranges)])
+        while self.journal.owe_some():
+            pass
 
     def owed(self) -> list[int]:
         return sorted(
@@ -162,7 +167,7 @@ def test_what_central_asks_for_again_is_owed_again_once(opened: Opened) -> None:
     opened.record(*CLASSES * 2)
     opened.journal.write([Write(delivered=((1, 10),))])
     for _ in range(2):
-        opened.journal.write([Write(owe=((3, 4), (4, 6), (9, 1000)))])
+        opened.owe((3, 4), (4, 6), (9, 1000))
     assert opened.owed() == [3, 4, 5, 6, 9, 10]
     assert opened.counted() == 6
 
@@ -181,7 +186,7 @@ def test_what_is_parked_is_owed_no_more_until_central_asks_for_it(opened: Opened
     with closing(sqlite3.connect(path)) as reader:
         parked = "SELECT seq, reason FROM parked"
         assert reader.execute(parked).fetchall() == [(2, "too large")]
-        opened.journal.write([Write(owe=((2, 2),))])
+        opened.owe((2, 2))
         assert opened.owed() == [1, 2, 3]
         assert reader.execute(parked).fetchall() == []
     assert opened.counted() == 3
@@ -193,15 +198,18 @@ def test_the_counts_of_what_is_owed_are_right_after_any_sequence(opened: Opened)
     for step in range(300):
         first = rng.randint(1, opened.chain.seq + 1)
         span = (first, first + rng.randrange(20))
-        match rng.randrange(4):
+        match rng.randrange(5):
             case 0 | 1:
                 events = tuple(sealed(opened.chain, rng.choice(CLASSES)) for _ in range(rng.randrange(4)))
                 write, change = Write(events=events), owed.union(event.seq for event in events)
             case 2:
                 write, change = Write(delivered=(span,)), {seq for seq in owed if not span[0] <= seq <= span[1]}
+            case 3:
+                write, change = Write(parked={span[0]: "x"}), owed - {span[0]}
             case _:
                 again = {seq for seq in range(span[0], span[1] + 1) if seq <= opened.chain.seq}
-                write, change = Write(owe=(span,), parked={span[0]: "x"}), owed.union(again) - {span[0]}
+                write, change = Write(), owed.union(again)
+                opened.owe(span)
         opened.journal.write([write])
         owed = change
         assert set(opened.owed()) == owed, f"step {step}"
@@ -225,15 +233,56 @@ def test_ids_of_commands_are_forgotten_when_they_have_expired(opened: Opened) ->
     assert opened.journal.opened().seen == {"new": 9e12}
 
 
+def test_a_long_resend_is_done_in_parts_and_goes_on_after_a_restart(
+    opened: Opened, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.journal.OWING_SEQS", 4)
+    opened.record(*CLASSES * 2)
+    opened.journal.write([Write(delivered=((1, 10),)), Write(owe=((2, 9),))])
+    assert opened.journal.owe_some() == (2, 5)
+    assert opened.owed() == [2, 3, 4, 5]
+    opened.journal.close()
+    opened.journal = Journal(path)
+    opened.journal.write([Write(owe=((6, 7),))])  # asked for again, and shorter: nothing of the first is forgotten
+    assert [opened.journal.owe_some(), opened.journal.owe_some()] == [(6, 9), None]
+    assert opened.owed() == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert opened.counted() == 8
+
+
 def test_migrations_applied_twice_do_nothing(path: Path) -> None:
     for _ in range(2):
-        db = Database(sqlite3.connect(path))
-        schema.bring_up_to_date(db)
-        db.conn.commit()
-        names = [row[0] for row in db.conn.execute("SELECT value FROM settings WHERE name='journal'")]
-        db.conn.close()
+        sql = sqlite3.connect(path, isolation_level=None)
+        schema.bring_up_to_date(sql)
+        names = [row[0] for row in sql.execute("SELECT value FROM settings WHERE name='journal'")]
+        sql.execute("PRAGMA user_version=1")  # the power failed before it was written
+        sql.close()
     journal = Journal(path)
     assert [journal.opened().name] == names
+    journal.close()
+
+
+def test_a_journal_of_the_first_version_keeps_its_events_and_what_it_owes(path: Path) -> None:
+    db = Database(sqlite3.connect(path, isolation_level=None))
+    schema.m001_first(db)
+    migrations = Migrations("callbox.journal")
+    migrations(name="m001_first")(lambda _: None)
+    migrations.apply(db)
+    db.conn.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    db.conn.execute("PRAGMA user_version=1")
+    made = chain(db.conn.execute("SELECT value FROM settings WHERE name='journal'").fetchone()[0])
+    events = [sealed(made, cls) for cls in CLASSES * 2]
+    for event in events:
+        row = (event.seq, CLASSES.index(event.cls), event.id, event.body)
+        db.conn.execute("INSERT INTO events VALUES (?,?,?,?)", row)
+        if event.seq > 3:
+            db.conn.execute("INSERT INTO owed VALUES (?,?)", (row[1], event.seq))
+    db.conn.close()
+    journal = Journal(path)
+    assert journal.pending == {"alarm": 1, "trouble": 1, "scan": 1, "status": 2, "audit": 2}
+    assert journal.fetch(Fetch("audit", 0, 10)) == ((events[4], events[9]), False)
+    journal.write([Write(events=(sealed(made, "audit"),), delivered=((4, 5),))])
+    assert journal.pending == {"alarm": 1, "trouble": 1, "scan": 1, "status": 1, "audit": 2}
+    assert journal.opened().seq == 11
     journal.close()
 
 
@@ -281,7 +330,7 @@ def test_a_half_written_file_is_moved_aside_and_the_box_starts(path: Path, keep:
     made = Opened(path)
     classes: tuple[EventClass, ...] = ("scan",)
     made.record(*classes * 400)
-    made.journal.checkpoint(-1)
+    made.journal.checkpoint()
     made.journal.close()
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep)])
@@ -314,7 +363,6 @@ def test_a_file_with_our_mark_and_no_content_is_a_new_journal(path: Path) -> Non
 )
 def test_a_journal_whose_rows_are_damaged_is_moved_aside(opened: Opened, path: Path, damage: str) -> None:
     opened.journal._sql.execute(damage)
-    opened.journal._sql.commit()
     opened.journal.close()
     journal, reason = open_journal(path.parent, 99.0)
     assert reason != ""
@@ -337,129 +385,6 @@ def test_where_the_journal_cannot_be_opened_it_is_in_memory_and_nothing_is_moved
     assert journal.opened().volatile
     assert aside(tmp_path) == []
     journal.close()
-
-
-# ---- the worker
-
-
-class Worker:
-    """A worker over a journal, with a gate in front of its commits."""
-
-    def __init__(self, path: Path, *, fail_at: int = 0) -> None:
-        self.answers = Queue[Recorded | Fetched | StorageFailed]()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.commits: list[int] = []
-        journal = Journal(path)
-        self.chain = chain(journal.opened().name)
-        write = journal.write
-
-        def gated(writes: Any) -> None:
-            assert self.gate.wait(DEADLINE_S)
-            self.commits.append(sum(len(one.events) for one in writes))
-            if len(self.commits) == fail_at:
-                raise sqlite3.OperationalError("disk I/O error")
-            write(writes)
-
-        journal.write = gated  # type: ignore[method-assign]
-        self.worker = JournalWorker(journal, self.answers.put)
-
-    def answer(self) -> Recorded | Fetched | StorageFailed:
-        return self.answers.get(timeout=DEADLINE_S)
-
-
-def test_recorded_is_said_only_after_the_commit(path: Path) -> None:
-    made = Worker(path)
-    made.gate.clear()
-    made.worker.ask(Write(events=(sealed(made.chain, "alarm"),)))
-    with pytest.raises(Empty):
-        made.answers.get(timeout=0.05)
-    made.gate.set()
-    answer = made.answer()
-    assert isinstance(answer, Recorded)
-    assert (answer.journal, answer.through, answer.pending["alarm"]) == (made.worker.name, 1, 1)
-    with sqlite3.connect(path) as other:
-        assert other.execute("SELECT seq FROM events").fetchall() == [(1,)]
-    other.close()
-    assert made.worker.close(DEADLINE_S)
-
-
-def test_what_waits_goes_into_one_transaction(path: Path) -> None:
-    made = Worker(path)
-    made.gate.clear()
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    for _ in range(50):
-        made.worker.ask(Write(events=(sealed(made.chain),)))
-    made.gate.set()
-    through = 0
-    while through < 51:
-        answer = made.answer()
-        assert isinstance(answer, Recorded)
-        through = answer.through
-    assert sum(made.commits) == 51
-    assert len(made.commits) <= 3, "group commit"
-    assert made.worker.close(DEADLINE_S)
-
-
-def test_a_fetch_sees_everything_that_was_asked_before_it(path: Path) -> None:
-    made = Worker(path)
-    made.worker.ask(Write(events=(sealed(made.chain), sealed(made.chain))))
-    made.worker.ask(Write(delivered=((1, 1),)))
-    made.worker.ask(Fetch("scan", 0, 10))
-    while isinstance(answer := made.answer(), Recorded):
-        pass
-    assert isinstance(answer, Fetched)
-    assert [event.seq for event in answer.events] == [2]
-    assert made.worker.close(DEADLINE_S)
-
-
-def test_delivered_marks_alone_are_committed_before_long(path: Path) -> None:
-    made = Worker(path)
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    made.answer()
-    made.worker.ask(Write(delivered=((1, 1),)))
-    answer = made.answer()
-    assert isinstance(answer, Recorded)
-    assert answer.pending["scan"] == 0
-    assert made.worker.close(DEADLINE_S)
-
-
-def test_a_close_writes_what_waits(path: Path) -> None:
-    made = Worker(path)
-    made.gate.clear()
-    for _ in range(10):
-        made.worker.ask(Write(events=(sealed(made.chain),)))
-    made.worker.ask(Write(settings={"last_end": "clean"}))
-    made.gate.set()
-    assert made.worker.close(DEADLINE_S)
-    journal = Journal(path)
-    assert (journal.opened().seq, journal.opened().settings["last_end"]) == (10, "clean")
-    journal.close()
-
-
-def test_after_an_error_it_says_so_once_and_writes_no_more(path: Path) -> None:
-    made = Worker(path, fail_at=2)
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    assert isinstance(made.answer(), Recorded)
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    answer = made.answer()
-    assert isinstance(answer, StorageFailed)
-    assert answer.reason.startswith("disk I/O error; ")
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    assert made.worker.close(DEADLINE_S)
-    assert made.answers.empty()
-    journal = Journal(path)
-    assert journal.opened().seq == 1
-    journal.close()
-
-
-def test_a_disk_that_hangs_does_not_hold_the_end_of_the_box(path: Path) -> None:
-    made = Worker(path)
-    made.gate.clear()
-    made.worker.ask(Write(events=(sealed(made.chain),)))
-    assert not made.worker.close(0.05)
-    made.gate.set()
-    assert made.worker.close(DEADLINE_S)
 
 
 # ---- another process
@@ -512,7 +437,6 @@ def test_a_reader_of_something_else_says_so(path: Path, content: bytes) -> None:
 
 def test_a_reader_of_a_journal_without_a_name_says_so(opened: Opened, path: Path) -> None:
     opened.journal._sql.execute("DELETE FROM settings")
-    opened.journal._sql.commit()
     with pytest.raises(BoxError):
         Reader(path.parent)
 

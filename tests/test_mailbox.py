@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from agent.mail import Arrived, Recorded
 from agent.mailbox import ARRIVED_MAX, READINGS_MAX, Mailbox
-from drivers.contract import Edge
+from drivers.contract import Code, Edge
 
 DEADLINE_S = 10.0
 
@@ -28,15 +28,25 @@ def test_answers_come_before_readings_and_each_in_order() -> None:
     mailbox.answer(recorded(1))
     mailbox.put("panel", edge(2))
     mailbox.answer(recorded(2))
-    assert [mailbox.take(0) for _ in range(5)] == [recorded(1), recorded(2), edge(1), edge(2), None]
+    assert [mailbox.take(0) for _ in range(4)] == [[recorded(1), recorded(2)], [edge(1)], [edge(2)], []]
 
 
 def test_readings_can_be_left_where_they_are() -> None:
     mailbox = Mailbox()
     mailbox.put("panel", edge(1))
-    assert mailbox.take(0, readings=False) is None
+    assert mailbox.take(0, readings=False) == []
     assert mailbox.readings == 1
-    assert mailbox.take(0) == edge(1)
+    assert mailbox.take(0) == [edge(1)]
+
+
+def test_a_wire_whose_next_reading_is_a_code_can_be_left_alone_and_a_contact_beside_it_is_taken() -> None:
+    mailbox = Mailbox()
+    code = Code("desk", "ticket", 1.0)
+    mailbox.put("scanner", code)
+    mailbox.put("panel", edge(1))
+    mailbox.put("panel", code)
+    assert [mailbox.take(0, codes=False) for _ in range(2)] == [[edge(1)], []]
+    assert [mailbox.take(0) for _ in range(3)] == [[code], [code], []]
 
 
 def test_a_full_lane_of_readings_holds_the_driver_until_one_is_taken_and_loses_none() -> None:
@@ -52,12 +62,12 @@ def test_a_full_lane_of_readings_holds_the_driver_until_one_is_taken_and_loses_n
     thread = threading.Thread(target=driver, daemon=True)
     thread.start()
     mailbox.answer(recorded(1))
-    assert mailbox.take(0) == recorded(1), "an answer passes a full lane"
+    assert mailbox.take(0) == [recorded(1)], "an answer passes a full lane"
     assert not done.is_set()
-    assert mailbox.take(0) == edge(0)
+    assert mailbox.take(0) == [edge(0)]
     assert done.wait(DEADLINE_S)
     thread.join(DEADLINE_S)
-    assert [mailbox.take(0) for _ in range(READINGS_MAX)] == [edge(number) for number in range(1, READINGS_MAX + 1)]
+    assert [mailbox.take(0) for _ in range(READINGS_MAX)] == [[edge(number)] for number in range(1, READINGS_MAX + 1)]
 
 
 def test_a_flood_of_messages_is_dropped_and_counted_and_never_an_answer_of_the_journal() -> None:
@@ -67,7 +77,7 @@ def test_a_flood_of_messages_is_dropped_and_counted_and_never_an_answer_of_the_j
     mailbox.answer(recorded(7))
     assert mailbox.dropped == 5
     taken = [mailbox.take(0) for _ in range(ARRIVED_MAX + 2)]
-    assert taken == [recorded(7), *[arrived()] * ARRIVED_MAX, None]
+    assert taken == [[recorded(7)], *[[arrived()]] * ARRIVED_MAX, []]
 
 
 def test_a_flood_of_messages_holds_up_no_press_and_a_storm_of_presses_no_receipt() -> None:
@@ -78,8 +88,8 @@ def test_a_flood_of_messages_holds_up_no_press_and_a_storm_of_presses_no_receipt
         mailbox.put("panel", edge(number))
     mailbox.answer(recorded(1))
     taken = [mailbox.take(0) for _ in range(10)]
-    in_turn = [message for number in range(3) for message in (arrived(), edge(number))]
-    assert taken == [recorded(1), *in_turn, *[arrived()] * 3]
+    in_turn = [[message] for number in range(3) for message in (arrived(), edge(number))]
+    assert taken == [[recorded(1)], *in_turn, *[[arrived()]] * 3]
 
 
 def test_who_waits_is_woken_by_a_message_and_by_wake() -> None:
@@ -109,4 +119,4 @@ def test_a_storm_on_one_wire_holds_up_no_press_on_another() -> None:
         mailbox.put("scanner", edge(number))
     mailbox.put("panel", edge(7_000))  # waits for no room on the other wire
     assert mailbox.readings == READINGS_MAX + 1
-    assert [mailbox.take(0) for _ in range(3)] == [edge(0), edge(7_000), edge(1)]
+    assert [mailbox.take(0) for _ in range(3)] == [[edge(0)], [edge(7_000)], [edge(1)]]

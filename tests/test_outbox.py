@@ -11,12 +11,14 @@ import pytest
 
 from agent.events import Event
 from agent.kinds import CLASSES, EventClass
+from agent.lane import Parcel
 from agent.mail import Fetch
-from agent.outbox import READY_MAX, SENT_MAX, WINDOW, Outbox, Parcel
+from agent.outbox import BATCH_SHARE, READY_MAX, SENT_BYTES_MAX, SENT_MAX, WINDOW, Outbox
+from agent.window import BYTES_MAX, FIRST_BYTES
 
 
 def event(seq: int, cls: EventClass = "scan", size: int = 20) -> Event:
-    return Event(seq, cls, f"id-{seq}", f"{seq:0{size}}".encode())
+    return Event(seq, cls, f"{seq:0{size}}".encode())
 
 
 def outbox(seq: int = 0, pending: Mapping[EventClass, int] | None = None, **options: Any) -> Outbox:
@@ -58,7 +60,7 @@ class Sender:
 
     def ack(self, code: int = 0) -> list[tuple[int, int]]:
         tokens, self.flight = self.flight, []
-        return [pair for token in tokens for pair in self.outbox.acked(token, code)]
+        return [pair for token in tokens for pair in self.outbox.acked(token, code, self.now_s)]
 
 
 class Disk:
@@ -139,7 +141,7 @@ def test_other_messages_in_flight_count_in_the_window() -> None:
 def test_a_silent_central_bounds_what_is_sent_and_alarms_have_room_of_their_own() -> None:
     made = outbox(20_000, {"scan": 20_000})
     disk = Disk(event(seq) for seq in range(1, 20_001))
-    assert len(drained(made, disk, receipts=False)) == 500
+    assert len(drained(made, disk, receipts=False)) == SENT_MAX
     recorded(made, event(20_001, "alarm"))
     assert Sender(made, token=90_000).all() == [20_001]
 
@@ -185,11 +187,17 @@ def test_an_event_that_is_not_yet_sent_is_cancelled_too() -> None:
     assert Sender(made).all() == [1]
 
 
+def test_large_events_without_a_receipt_are_bounded_by_their_bytes() -> None:
+    made = outbox(1_000, {"scan": 1_000})
+    disk = Disk(event(seq, size=20_000) for seq in range(1, 1_001))
+    assert len(drained(made, disk, receipts=False)) == SENT_BYTES_MAX // 20_000 + 1
+
+
 def test_ranges_that_central_asks_for_again_reach_the_journal_once_each() -> None:
     """Each costs it a walk through the events: a hundred times all of them would hold up a press for a minute."""
     made = outbox(200_000)
     asked = [*[(1, 100_000)] * 50, (50, 60), (100_001, 100_001), (150_000, 2**50)]
-    assert made.owe_again(asked) == [(1, 100_001), (150_000, 200_000)]
+    assert made.recorded_of(asked) == [(1, 100_001), (150_000, 200_000)]
 
 
 def test_huge_and_many_ranges_are_cheap() -> None:
@@ -272,7 +280,7 @@ def test_a_puback_of_an_older_session_changes_nothing() -> None:
     sender.take()
     made.session_down()
     made.session_up(receive_max=None, packet_bytes_max=None)
-    assert made.acked(1, 0) == []
+    assert made.acked(1, 0, 0.0) == []
     assert Sender(made).all() == [1]
 
 
@@ -359,7 +367,8 @@ def test_what_central_asks_for_again_is_sent_again_and_nothing_else() -> None:
     recorded(made, *events)
     assert sorted(Sender(made).all()) == list(range(1, 51))
     made.receipt(50, [], None)
-    assert made.owe_again([(10, 14), (40, 1000)]) == [(10, 14), (40, 50)]
+    assert made.recorded_of([(10, 14), (40, 1000)]) == [(10, 14), (40, 50)]
+    made.owed_again(10)
     disk = Disk(one for one in events if 10 <= one.seq <= 14 or one.seq >= 40)
     assert sorted(drained(made, disk)) == [10, 11, 12, 13, 14, *range(40, 51)]
 
@@ -367,7 +376,7 @@ def test_what_central_asks_for_again_is_sent_again_and_nothing_else() -> None:
 def test_asking_again_for_what_does_not_exist_asks_for_nothing() -> None:
     made = outbox()
     recorded(made, event(1))
-    assert made.owe_again([(5, 9)]) == []
+    assert made.recorded_of([(5, 9)]) == []
     assert Sender(made).all() == [1]
 
 
@@ -375,7 +384,7 @@ def test_what_waits_below_what_central_asks_for_again_is_not_forgotten() -> None
     events = [event(seq) for seq in range(1, 9)]
     made = outbox()
     recorded(made, *events)
-    made.owe_again([(6, 7)])
+    made.owed_again(6)
     assert sorted(drained(made, Disk(events))) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
@@ -387,7 +396,7 @@ def test_a_fetch_that_was_out_when_central_asked_again_loses_nothing(lowest: int
     disk = Disk(scans[150:])
     [fetch] = made.wants()
     stale = disk.read(fetch)
-    made.owe_again([(lowest, 160)])
+    made.owed_again(lowest)
     disk.owed |= {one.seq: one for one in scans if lowest <= one.seq <= 160}
     again = made.wants()
     made.fetched(fetch.cls, *stale)
@@ -402,7 +411,7 @@ def test_what_is_on_its_way_when_central_asks_again_is_not_sent_at_once() -> Non
     recorded(made, *events)
     sender = Sender(made)
     sender.all()
-    made.owe_again([(1, 5)])
+    made.owed_again(1)
     for fetch in made.wants():
         Disk(events).answer(made, fetch)
     assert sender.all() == []
@@ -414,10 +423,10 @@ def test_what_waits_below_a_range_that_central_asks_for_again_goes_out_too() -> 
     events = [event(seq) for seq in range(1, 31)]
     made = outbox()
     recorded(made, *events)
-    made.owe_again([(20, 25)])
+    made.owed_again(20)
     assert sorted(drained(made, Disk(events))) == list(range(1, 31))
     unread = outbox(30, {"scan": 30})
-    unread.owe_again([(20, 25)])
+    unread.owed_again(20)
     assert sorted(drained(unread, Disk(events))) == list(range(1, 31))
 
 
@@ -428,7 +437,7 @@ def test_what_comes_back_while_it_is_fetched_again_is_sent_once(happens: str) ->
     recorded(made, *events)
     sender = Sender(made)
     sender.all()
-    made.owe_again([(1, 5)])
+    made.owed_again(1)
     fetches = made.wants()
     if happens == "session down":
         made.session_down()
@@ -471,12 +480,65 @@ def test_a_batch_is_an_array_of_the_same_bytes_with_at_most_as_many_events_as_ce
 def test_a_batch_is_at_most_32_kb(sizes: list[int], fit: int) -> None:
     """Two commas and the brackets are 4 bytes: the first three make 32,768."""
     made = outbox()
+    made._window.bytes_max = BYTES_MAX
     recorded(made, *[event(seq, size=size) for seq, size in enumerate(sizes, start=1)])
     made.receipt(0, [], 50)
     parcel = Sender(made).take()
     assert parcel is not None
     assert len(parcel.events) == fit
     assert fit == 1 or len(parcel.payload) <= 32_768
+
+
+def test_a_batch_is_a_part_of_the_window_so_that_no_one_message_fills_a_slow_line() -> None:
+    made = outbox()
+    recorded(made, *[event(seq, size=200) for seq in range(1, 60)])
+    made.receipt(0, [], 50)
+    sender, parcels = Sender(made), list[Parcel]()
+    while parcel := sender.take():
+        parcels.append(parcel)
+    assert all(len(parcel.payload) <= FIRST_BYTES / BATCH_SHARE for parcel in parcels)
+    assert FIRST_BYTES / 2 < sum(len(parcel.payload) for parcel in parcels) < FIRST_BYTES + 200
+
+
+def test_a_new_alarm_goes_out_also_when_the_window_in_bytes_is_full() -> None:
+    made = outbox()
+    recorded(made, *[event(seq, size=2_000) for seq in range(1, 10)])
+    sender = Sender(made)
+    while sender.take():
+        pass
+    recorded(made, event(10, "alarm"))
+    parcel = sender.take()
+    assert parcel is not None and parcel.cls == "alarm"
+
+
+def test_one_event_is_always_in_flight_however_large_it_is() -> None:
+    made = outbox()
+    recorded(made, event(1, size=60_000), event(2, size=60_000))
+    sender = Sender(made)
+    assert sender.take() is not None
+    assert sender.take() is None
+    sender.ack()
+    assert sender.take() is not None
+
+
+def test_while_an_alarm_is_on_its_way_to_the_disk_nothing_else_is_begun() -> None:
+    made = outbox()
+    recorded(made, event(1), event(2, "alarm"))
+    parcels = [made.take(token, 0.0, alarms_only=True) for token in (1, 2)]
+    assert [parcel and parcel.cls for parcel in parcels] == ["alarm", None]
+
+
+def test_a_batch_holds_only_events_that_were_sent_equally_often() -> None:
+    """What central never says that it stored is sent ever less often, and must not slow down what is new."""
+    made = outbox()
+    recorded(made, event(1))
+    sender = Sender(made)
+    sender.all()
+    sender.now_s = 10.0
+    recorded(made, event(2), event(3))
+    made.receipt(0, [], 50)
+    parcels = [sender.take(), sender.take()]
+    assert [[one.seq for one in parcel.events] for parcel in parcels if parcel] == [[1], [2, 3]]
 
 
 def test_alarms_are_always_sent_alone() -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from agent.events import Event
 from agent.kinds import CLASSES
-from agent.outbox import BREAKS_MAX, INNOCENT_BYTES, Outbox, Parcel
+from agent.lane import Parcel
+from agent.outbox import BREAKS_MAX, INNOCENT_BYTES, Outbox
+from agent.window import BYTES_MAX
 
 STATE_BYTES = 800
 LARGE = INNOCENT_BYTES + 500
@@ -16,11 +18,12 @@ def outbox() -> Outbox:
     made = Outbox(0, dict.fromkeys(CLASSES, 0), random.Random(1))
     made.session_up(receive_max=None, packet_bytes_max=None)
     made.taken(STATE_BYTES)
+    made._window.bytes_max = BYTES_MAX  # what fits into it is tested elsewhere
     return made
 
 
 def scan(seq: int, size: int) -> Event:
-    return Event(seq, "scan", f"id-{seq}", b"x" * size)
+    return Event(seq, "scan", b"x" * size)
 
 
 def take_all(box: Outbox) -> list[Parcel]:
@@ -35,6 +38,7 @@ def hang_up(box: Outbox) -> None:
     box.session_down()
     box.session_up(receive_max=None, packet_bytes_max=None)
     box.taken(STATE_BYTES)
+    box._window.bytes_max = BYTES_MAX
 
 
 def seqs(parcels: list[Parcel]) -> list[list[int]]:
@@ -61,7 +65,7 @@ def test_of_a_batch_the_events_go_alone_until_it_shows_which_it_is() -> None:
     assert seqs(take_all(box)) == [[1, 2, 3]]
     hang_up(box)
     assert seqs(take_all(box)) == [[1], [2], [3]]
-    box.acked(1, 0)
+    box.acked(1, 0, 0.0)
     box.receipt(1, [], 50)
     for _ in range(BREAKS_MAX - 1):
         hang_up(box)
@@ -75,7 +79,7 @@ def test_of_a_batch_the_events_go_alone_until_it_shows_which_it_is() -> None:
 @pytest.mark.parametrize("size", [600, INNOCENT_BYTES])
 def test_a_bad_link_never_costs_an_alarm(size: int) -> None:
     box = outbox()
-    box.recorded(Event(1, "alarm", "id-1", b"x" * size))
+    box.recorded(Event(1, "alarm", b"x" * size))
     for _ in range(50):
         assert seqs(take_all(box)) == [[1]]
         hang_up(box)
@@ -110,7 +114,7 @@ def test_only_breaks_in_a_row_count() -> None:
         take_all(box)
         hang_up(box)
     take_all(box)
-    box.acked(1, 0)  # it was taken, only its receipt is missing
+    box.acked(1, 0, 0.0)  # it was taken, only its receipt is missing
     hang_up(box)
     for _ in range(BREAKS_MAX - 1):
         take_all(box)

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -163,9 +163,9 @@ def lamp_before_commit() -> Any:
 def delivered_on_send() -> Any:
     pumped = Uplink.pump
 
-    def pump(self: Uplink, now_s: float) -> None:
+    def pump(self: Uplink, now_s: float, *, alarms_only: bool) -> None:
         start = len(self._out)
-        pumped(self, now_s)
+        pumped(self, now_s, alarms_only=alarms_only)
         for token in [action.token for action in self._out[start:] if isinstance(action, Publish)]:
             if (parcel := self.outbox._flight.get(token)) is not None:
                 self._out.append(Write(delivered=tuple((event.seq, event.seq) for event in parcel.events)))
@@ -196,7 +196,8 @@ def never_resend() -> Any:
 def two_transactions() -> Any:
     written = Journal.write
 
-    def write(self: Journal, writes: Sequence[Write]) -> None:
+    def write(self: Journal, writes: Iterable[Write]) -> None:
+        writes = list(writes)
         written(self, [Write(events=one.events) for one in writes])
         written(self, [_without_events(one) for one in writes])
 

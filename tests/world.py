@@ -308,7 +308,9 @@ class World:
     @property
     def quiet(self) -> bool:
         """Nothing is owed, and nothing is on its way to the disk."""
-        return self.box is not None and not self.box.unrecorded and self._worker.idle and sum(self.owes().values()) == 0
+        return (
+            self.box is not None and not self.box.unrecorded and self._worker.at_rest and sum(self.owes().values()) == 0
+        )
 
     def phases(self) -> dict[str, str | None]:
         """How far each open case has come, as the box sees it."""

@@ -103,21 +103,21 @@ class Checker:
         """The journal was written, or opened: the chain is whole, nothing is struck off that central has not."""
         assert self._sql is not None
         start = len(self.bodies)
-        rows = self._sql.execute("SELECT seq, id, body FROM events WHERE seq>? ORDER BY seq", [start]).fetchall()
-        fresh = [(seq, body) for seq, _, body in rows if body not in self._verified]
+        rows = self._sql.execute("SELECT seq, body FROM events WHERE seq>? ORDER BY seq", [start]).fetchall()
+        fresh = [(seq, body) for seq, body in rows if body not in self._verified]
         prevhash = sha256(self.bodies[-1]).digest() if self.bodies else bytes(32)
         if len(fresh) == len(rows) and (wrong := verify_chain(fresh, self._key, start, prevhash)):
             raise ViolationError(wrong)
-        for seq, name, body in rows:
-            self._event(seq, name, body)
+        for seq, body in rows:
+            self._event(seq, body)
         self._debts(central)
         self._cases()
 
-    def _event(self, seq: int, name: str, body: bytes) -> None:
+    def _event(self, seq: int, body: bytes) -> None:
         event = json.loads(body)
         prevhash = sha256(self.bodies[-1]).digest() if self.bodies else bytes(32)
-        place = (seq, event["boxseq"], event["journal"], event["id"])
-        if place != (len(self.bodies) + 1, seq, self.journal, name):
+        place = (seq, event["boxseq"], event["journal"])
+        if place != (len(self.bodies) + 1, seq, self.journal):
             raise ViolationError(f"{place} follows boxseq {len(self.bodies)} of {self.journal}")
         if _raw(event["prevhash"]) != prevhash:
             raise ViolationError(f"boxseq {seq} does not join the event before it")
@@ -147,6 +147,9 @@ class Checker:
         for seq, _ in free:
             if not central.has(self.journal, seq):
                 raise ViolationError(f"boxseq {seq} is owed no more; central never had it")
+        counted = {CLASSES[cls]: events for cls, events in self._sql.execute("SELECT * FROM pending") if events}
+        if counted != self.owed():
+            raise ViolationError(f"the journal counts {counted} and owes {self.owed()}")
         for seq, reason in self.parked().items():
             if not reason:
                 raise ViolationError(f"boxseq {seq} is parked without a reason")

@@ -1,0 +1,53 @@
+"""The journal as another process may see it: read only, while the daemon writes."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from agent.errors import BoxError, sqlite_error
+from agent.journal import FILE
+from agent.kinds import CLASSES, EventClass
+
+PAGE_ROWS: Final = 500
+"""Read at once by who looks on."""
+
+
+class Reader:
+    """One journal, open for reading. Raises BoxError."""
+
+    def __init__(self, state_dir: Path) -> None:
+        path = state_dir / FILE
+        if not path.exists():
+            raise BoxError(f"{path}: no journal there", "name the box with --config or --state-dir")
+        try:
+            self._sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+            named = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()
+        except sqlite3.Error as error:
+            raise sqlite_error(error) from error
+        if named is None:
+            raise BoxError(f"{path} has no name: it is damaged", "the box moves it aside at its next start")
+        self.name = str(named[0])
+
+    def events(
+        self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False
+    ) -> Iterator[tuple[int, bytes]]:
+        """(boxseq, bytes) after a boxseq, oldest first; of one class, or owed ones alone."""
+        where, values = "e.seq > ? AND e.seq <= ?", list[int]()
+        if cls is not None:
+            where += " AND e.class = ?"
+            values.append(CLASSES.index(cls))
+        if pending:
+            where += " AND EXISTS (SELECT 1 FROM owed o WHERE o.class = e.class AND o.seq = e.seq)"
+        query = f"SELECT e.seq, e.body FROM events e WHERE {where} ORDER BY e.seq LIMIT {PAGE_ROWS}"  # noqa: S608
+        try:
+            # In pages: an open SELECT, behind somebody's `less`, would keep the daemon's WAL growing.
+            [last] = self._sql.execute("SELECT max(seq) FROM events").fetchone()
+            while rows := self._sql.execute(query, [after, last, *values]).fetchall():
+                yield from rows
+                after = rows[-1][0]
+        except sqlite3.Error as error:
+            raise sqlite_error(error) from error
+
+    def close(self) -> None:
+        self._sql.close()

@@ -1,0 +1,191 @@
+"""The thread of the journal: takes what waits in as few transactions as an alarm can bear, and answers when fsync did.
+
+What somebody waits for (an alarm, its case, an operator's command) is written at once, with all that waits beside it.
+What nobody waits for (scans, status) is written at once too when it comes alone, and at most ten times a second in a
+storm: an alarm that comes while the disk is busy has to wait for it, and every sync wears a flash card. Marks of what
+is delivered go with the next event, or after a second: to lose them costs a repeat.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from agent.errors import sqlite_error
+from agent.journal import Journal
+from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Write
+from agent.ranges import Range, joined
+
+PACE_S: Final = 0.1
+PACE_WRITES: Final = 200
+"""Writes that nobody waits for are held so long after a transaction, or until they are so many."""
+GROUP_MAX: Final = 1_000
+"""Writes in one transaction."""
+SETTLE_S: Final = 1.0
+"""Delivered marks without an event beside them are committed after this long."""
+MARKS_MAX: Final = 500
+"""Ranges struck off in one transaction."""
+PAGES_QUIET: Final = 100
+PAGES_BUSY: Final = 1_000
+"""Checkpoint above the first after a quiet second, above the second while the writing goes on (4 MB)."""
+COMMIT_PAGES: Final = 6
+EVENTS_A_PAGE: Final = 6
+"""About what a transaction adds to the WAL."""
+WAL_BYTES_MAX: Final = 67_108_864
+"""Above this the writing waits for a checkpoint: beside a writing without pause it may never come to its end."""
+
+
+class Writer:
+    """The journal's one writer. After an error it says `StorageFailed` and stops; nothing is retried blindly."""
+
+    def __init__(
+        self, journal: Journal, answer: Callable[[Recorded | Fetched | OwedAgain | StorageFailed], None]
+    ) -> None:
+        """answer: called in this thread; never blocks."""
+        self._start(journal, answer)
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._closing = False
+        self._helper: threading.Thread | None = None
+        self.progress_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def _start(
+        self, journal: Journal, answer: Callable[[Recorded | Fetched | OwedAgain | StorageFailed], None]
+    ) -> None:
+        self._journal, self._answer = journal, answer
+        opened = journal.opened()
+        self.name, self._through = opened.name, opened.seq
+        self._inbox: deque[Write | Fetch] = deque()
+        self._writes: deque[Write] = deque()
+        self._fetches: deque[Fetch] = deque()
+        self._marks: list[Range] = []
+        self._marked_s = self._written_s = float("-inf")
+        self._in_a_hurry, self._sleeps_long = False, True
+        self._owing = True  # perhaps: a start looks
+        self._pages = PAGES_BUSY  # of an earlier run
+
+    def ask(self, request: Write | Fetch) -> None:
+        """Queues a request; `Recorded` or `Fetched` answers it. The asker bounds how much it asks at once."""
+        self._inbox.append(request)
+        # A writer that looks by itself within PACE_S is left alone: in a storm each wake-up costs more than the row.
+        if self._sleeps_long or isinstance(request, Fetch) or request.at_once or len(self._inbox) >= PACE_WRITES:
+            self._bell.put(None)
+
+    def close(self, timeout_s: float) -> bool:
+        """Writes what waits and closes the file; False when the disk did not let it in time."""
+        self._closing = True
+        self._bell.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        due_s = 0.0
+        try:
+            while not (self._closing and self.idle):
+                now_s = self.progress_s = time.monotonic()
+                if due_s > now_s and not self._closing:
+                    self._sleeps_long = True
+                    if not self._inbox:
+                        self._sleeps_long = due_s > now_s + PACE_S
+                        with suppress(Empty):
+                            self._bell.get(timeout=due_s - now_s)
+                due_s = self.turn(time.monotonic(), closing=self._closing)
+        except sqlite3.Error as error:
+            self._answer(StorageFailed(self.name, str(sqlite_error(error))))
+        if self._helper is not None:
+            self._helper.join()
+        with suppress(sqlite3.Error):  # the promise was made, or refused, before
+            self._journal.close()
+
+    # ---- what to do next; without a thread or a clock, so that the simulated world can do it too
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits."""
+        return not (self._inbox or self._writes or self._fetches or self._marks)
+
+    def _accept(self, now_s: float) -> None:
+        while self._inbox:
+            request = self._inbox.popleft()
+            if isinstance(request, Fetch):
+                self._fetches.append(request)
+                continue
+            if request.delivered:
+                self._marked_s = self._marked_s if self._marks else now_s
+                self._marks += request.delivered
+                request = replace(request, delivered=())
+            if request.something:
+                self._writes.append(request)
+                self._in_a_hurry |= request.at_once
+
+    def turn(self, now_s: float, *, closing: bool = False) -> float:
+        """One piece of work: a transaction, a fetch, or care of the file. The monotonic second of the next."""
+        self._accept(now_s)
+        # A fetch does not bring what is marked as delivered; what it does not read anyway holds nobody up.
+        marked = self._fetches and any(last > self._fetches[0].after for _, last in self._marks)
+        now = closing or self._in_a_hurry or len(self._writes) >= PACE_WRITES or marked or now_s >= self._due_s()
+        if now and (self._writes or self._marks):
+            self._commit(now_s)
+            return now_s
+        if self._fetches:
+            fetch = self._fetches.popleft()
+            self._answer(Fetched(self.name, fetch.cls, fetch.after, *self._journal.fetch(fetch)))
+            return now_s
+        if self._owing and not self._marks and not closing:
+            if (owed := self._journal.owe_some()) is not None:
+                self._answer(OwedAgain(self.name, owed[0], dict(self._journal.pending)))
+                return now_s
+            self._owing = False
+        self._care(quiet=now_s >= self._written_s + SETTLE_S)
+        return min(self._due_s(), now_s + SETTLE_S)
+
+    def _due_s(self) -> float:
+        """When what waits is to be written, whoever waits for it or not."""
+        dues = [self._written_s + PACE_S] if self._writes else []
+        return min([*dues, self._marked_s + SETTLE_S] if self._marks else dues, default=float("inf"))
+
+    def _commit(self, now_s: float) -> None:
+        taken: list[Write] = []
+        self._journal.write(self._group(taken, now_s))
+        self._written_s, self._in_a_hurry = now_s, any(write.at_once for write in self._writes)
+        self._pages += COMMIT_PAGES
+        for write in taken:
+            if write.events:
+                self._through = write.events[-1].seq
+            self._owing |= bool(write.owe)
+            self._pages += len(write.events) // EVENTS_A_PAGE + len(write.delivered)
+        self._answer(Recorded(self.name, self._through, dict(self._journal.pending)))
+
+    def _group(self, taken: list[Write], now_s: float) -> Iterator[Write]:
+        """What goes into one transaction; what arrives while it is being written still joins."""
+        while self._writes and len(taken) < GROUP_MAX:
+            taken.append(self._writes.popleft())
+            yield taken[-1]
+            self._accept(now_s)
+        if self._marks:
+            marks = joined(self._marks)
+            self._marks = marks[MARKS_MAX:]
+            taken.append(Write(delivered=tuple(marks[:MARKS_MAX])))
+            yield taken[-1]
+
+    def _care(self, *, quiet: bool) -> None:
+        """Keeps the WAL small, beside the writing: with a large one each commit gets slower."""
+        if self._journal.path is None or self._pages <= (PAGES_QUIET if quiet else PAGES_BUSY):
+            return
+        if self._journal.wal_bytes() > WAL_BYTES_MAX:
+            self._pages = 0
+            self._journal.checkpoint()
+        elif self._helper is None or not self._helper.is_alive():
+            self._pages = 0
+            self._helper = threading.Thread(target=self._checkpoint, name="journal-checkpoint", daemon=True)
+            self._helper.start()
+
+    def _checkpoint(self) -> None:
+        with suppress(sqlite3.Error), closing(self._journal.second()) as beside:
+            beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
