@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from agent.events import Event
 from agent.kinds import EventClass
 from agent.ranges import Range, overlapping, within
+from agent.window import Departure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +20,7 @@ class Parcel:
     cls: EventClass
     events: tuple[Event, ...]
     payload: bytes
-    sent_s: float
+    departure: Departure
     due_s: float
     tries: int
 

@@ -116,12 +116,12 @@ class Loop:
 
     def _step(self) -> None:
         behind = self._box.unrecorded >= UNRECORDED_MAX
-        timeout_s = self._box.due_s() - time.monotonic()
-        messages = self._mailbox.take(timeout_s, readings=not behind, codes=not self._box.alarm_under_way)
+        due_s = self._box.due_s()
+        messages = self._mailbox.take(due_s - time.monotonic(), readings=not behind, codes=not self._box.alarm_under_way)
         now = self._clock.now()
         for message in messages:
             self._handle(message, now)
-        if not messages or now.mono_s >= self._box.due_s():
+        if not messages or now.mono_s >= due_s:
             self._box.tick(now)
         self._execute()
         if self._status is not None:

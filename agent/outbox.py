@@ -162,7 +162,7 @@ class Outbox:
                 continue
             if alarms_only or free <= min(ALARM_SLOTS, self._messages_max - 1):
                 return None
-            bytes_max = self._room()
+            bytes_max = self._room(now_s)
             return None if bytes_max is None else self._send(cls, lane, self._pick(lane, bytes_max), token, now_s)
         return None
 
@@ -170,15 +170,15 @@ class Outbox:
         while lane.ready and self._bytes_max and len(lane.ready[0].body) + TOPIC_BYTES > self._bytes_max:
             self.unfit.append(lane.ready.pop(0))
 
-    def _room(self) -> int | None:
+    def _room(self, now_s: float) -> int | None:
         """How large the next message that is no alarm may be; None: it has to wait. One may always be in flight."""
         bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
         if sum(len(lane.sent) for lane in bulk) >= SENT_MAX or sum(lane.bytes for lane in bulk) >= SENT_BYTES_MAX:
             return None
-        room = self._window.room()
+        room = self._window.room(now_s)
         if room <= 0 and self._flight:
             return None
-        return min(room, int(self._window.bytes_max) // BATCH_SHARE, BATCH_BYTES_MAX)
+        return min(room, self._window.bytes_max // BATCH_SHARE, BATCH_BYTES_MAX)
 
     def _pick(self, lane: Lane, bytes_max: int) -> tuple[Event, ...]:
         """One event at the least, however large it is; several where central takes batches and none is suspected."""
@@ -200,8 +200,8 @@ class Outbox:
         wait_s = min(self._timeout_s * 2**tries, RESEND_S_MAX)
         due_s = now_s + (self._rng.uniform(wait_s / 2, wait_s) if tries else wait_s)
         payload = array([event.body for event in events])
-        parcel = self._flight[token] = Parcel(cls, events, payload, now_s, due_s, tries)
-        self._window.sent(len(payload))
+        departure = self._window.sent(len(payload), now_s)
+        parcel = self._flight[token] = Parcel(cls, events, payload, departure, due_s, tries)
         heapq.heappush(self._due, (due_s, events[0].seq, token, parcel))
         lane.send(parcel)
         return parcel
@@ -215,7 +215,7 @@ class Outbox:
         parcel = self._flight.pop(token, None)
         if parcel is None:
             return []
-        self._window.acked(len(parcel.payload), now_s - parcel.sent_s, now_s)
+        self._window.acked(parcel.departure, now_s)
         if self._breaks:
             for event in parcel.events:
                 self._breaks.pop(event.seq, None)

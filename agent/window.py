@@ -1,68 +1,86 @@
 """How many bytes may be on their way to the broker at once. Pure, in virtual time.
 
-A new alarm waits behind what is in flight already, so in flight is only what keeps the line busy: about what it carries
-in one round trip, and a little more. Nobody tells how much that is. It is found from the PUBACKs: as long as they come
-back as soon as they ever did, the window grows; when they come later by more than `delay_s`, something queues on the
-way, and it shrinks (the idea is that of TCP Vegas and LEDBAT, RFC 6817).
+A new alarm waits behind what is in flight already, so in flight is only what keeps the line busy: what it carries in one
+round trip, and a little more. Nobody tells how much that is. It is found from the PUBACKs: how many bytes they confirm
+in a second (the most of late), and how soon one came at best. A window that is too small makes the line look slow, but
+with the little more it grows until the line is busy. The idea is that of BBR (Cardwell et al., ACM Queue 14:5, 2016),
+without its probing.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 FIRST_BYTES: Final = 4_096
 """Half a second of the slowest link that we promise (64 kbit/s)."""
+BYTES_MIN: Final = 1_024
 BYTES_MAX: Final = 1_048_576
 DELAY_S_MIN: Final = 0.002
 """What an alarm may wait on a fast line behind what is in flight; on others half of their round trip."""
-BASE_S: Final = 60.0
-"""For so long a round trip counts as the shortest: then the way may have become another one."""
-SHRINK_MIN: Final = 0.5
+RATE_S: Final = 1.0
+RATE_ROUND_TRIPS: Final = 8
+"""So long, whichever is more, a rate counts as the most of late, and twice as long at the most."""
+BASE_S: Final = 30.0
+"""So long a round trip counts as the shortest, and twice as long at the most: the way may have become another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A message on its way: how much had been confirmed when it left, and when the last of that was."""
+
+    size: int
+    sent_s: float
+    confirmed: int
+    confirmed_s: float
 
 
 class Window:
     """The window of one session."""
 
     def __init__(self) -> None:
-        self.bytes_max = float(FIRST_BYTES)
+        self.bytes_max = FIRST_BYTES
         self.bytes = 0
         """In flight now."""
-        self._base_s = self._next_base_s = float("inf")
-        self._base_until_s = float("-inf")
-        self._grows_fast = True
-        self._was_full = False
-        self._hold_until_s = float("-inf")
+        self._confirmed, self._confirmed_s = 0, 0.0
+        self._full_s = float("-inf")
+        self._rates, self._rates_until_s = (0.0, 0.0), float("-inf")
+        self._bases, self._bases_until_s = (float("inf"), float("inf")), float("-inf")
 
-    def room(self) -> int:
+    def room(self, now_s: float) -> int:
         """Bytes that may be sent now; whoever finds none would have sent more."""
-        room = int(self.bytes_max) - self.bytes
-        self._was_full |= room <= 0
+        room = self.bytes_max - self.bytes
+        if room <= 0:
+            self._full_s = now_s
         return room
 
-    def sent(self, size: int) -> None:
-        """So many bytes are on their way."""
+    def sent(self, size: int, now_s: float) -> Departure:
+        """So many bytes leave."""
+        if not self.bytes:
+            self._confirmed_s = now_s  # a pause is no slowness of the line
         self.bytes += size
+        return Departure(size, now_s, self._confirmed, self._confirmed_s)
 
-    def acked(self, size: int, round_trip_s: float, now_s: float) -> None:
-        """The broker has them, so long after they were handed over."""
-        self.bytes -= size
-        self._measure(round_trip_s, now_s)
-        late_s = round_trip_s - self._base_s
-        delay_s = max(DELAY_S_MIN, self._base_s / 2)
-        if late_s > delay_s:
-            self._grows_fast = False
-            if now_s >= self._hold_until_s:  # once a round trip: what is in flight was sent with the old window
-                self.bytes_max = max(FIRST_BYTES / 4, self.bytes_max * max(SHRINK_MIN, 1 - late_s / round_trip_s / 2))
-                self._hold_until_s = now_s + round_trip_s
-        elif self._was_full:
-            self.bytes_max = min(BYTES_MAX, self.bytes_max + (size if self._grows_fast else self._step(size)))
-        self._was_full = self._was_full and self.bytes >= self.bytes_max / 2
+    def acked(self, departure: Departure, now_s: float) -> None:
+        """The broker has it."""
+        self.bytes -= departure.size
+        self._confirmed += departure.size
+        self._confirmed_s = now_s
+        self._measure_round_trip(now_s - departure.sent_s, now_s)
+        base_s = min(self._bases)
+        rate = (self._confirmed - departure.confirmed) / max(1e-6, now_s - departure.confirmed_s)
+        # What was slow because there was no more to send says nothing about the line.
+        if rate > max(self._rates) or self._full_s >= departure.sent_s:
+            self._measure_rate(rate, base_s, now_s)
+            wanted = max(self._rates) * (base_s + max(DELAY_S_MIN, base_s / 2))
+            self.bytes_max = int(min(BYTES_MAX, max(BYTES_MIN, wanted)))
 
-    def _step(self, size: int) -> float:
-        """An eighth of the window more in a round trip."""
-        return size / 8
+    def _measure_rate(self, rate: float, base_s: float, now_s: float) -> None:
+        if now_s >= self._rates_until_s:
+            self._rates = (self._rates[1], 0.0)
+            self._rates_until_s = now_s + max(RATE_S, RATE_ROUND_TRIPS * base_s)
+        self._rates = (self._rates[0], max(self._rates[1], rate))
 
-    def _measure(self, round_trip_s: float, now_s: float) -> None:
-        if now_s >= self._base_until_s:
-            self._base_s, self._next_base_s = self._next_base_s, float("inf")
-            self._base_until_s = now_s + BASE_S
-        self._base_s = min(self._base_s, round_trip_s)
-        self._next_base_s = min(self._next_base_s, round_trip_s)
+    def _measure_round_trip(self, round_trip_s: float, now_s: float) -> None:
+        if now_s >= self._bases_until_s:
+            self._bases = (self._bases[1], float("inf"))
+            self._bases_until_s = now_s + BASE_S
+        self._bases = (self._bases[0], min(self._bases[1], round_trip_s))
