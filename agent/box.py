@@ -13,9 +13,11 @@ from agent.central import Central
 from agent.events import Stamp, rfc3339
 from agent.feedback import Feedback, Show
 from agent.identity import Signer, b64
+from agent.link import Link
 from agent.mail import (
     Acked,
     Action,
+    Answered,
     Arrived,
     Fetch,
     Fetched,
@@ -34,6 +36,7 @@ from agent.messages import BoxState, Pending
 from agent.models import LastEnd
 from agent.outbox import Outbox
 from agent.recorder import Recorder
+from agent.supervision import SETTING, Supervision
 from agent.uplink import Uplink
 from agent.zones import Zones
 from drivers.contract import Code, Edge, Health, Reading
@@ -44,8 +47,6 @@ if TYPE_CHECKING:
 
 STORAGE_TIMEOUT_S: Final = 5.0
 """A disk that takes longer for one commit has failed: alarms do not wait for it."""
-LINK_TROUBLE_S: Final = 30.0
-"""Without a session for so long is a trouble of the link."""
 CLOCK_STEP_S: Final = 1.0
 TICK_S_MAX: Final = 1.0
 ALARM_FIRST_S: Final = 0.05
@@ -64,20 +65,22 @@ class Box:
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
         self._zones = Zones(config.inputs, opened.settings, self._alarms, self._recorder)
+        timing = config.timing
         self._uplink = Uplink(
             self._new_outbox(opened),
-            links=len(config.links),
-            heartbeat_s=config.timing.heartbeat_s,
-            retry_max_s=config.timing.heartbeat_s,
+            Link(len(config.links), timing.retry_max_s, timing.ask_s, rng),
+            heartbeat_s=timing.heartbeat_s,
             state=self._state,
             rng=rng,
             out=self._out,
         )
-        self._central = Central(config, opened.seen, self._alarms, self._uplink, self._recorder, self._out)
+        self._supervision = Supervision(config, opened.settings.get(SETTING, ""), self._uplink, self._recorder)
+        self._central = Central(
+            config, opened.seen, self._alarms, self._uplink, self._supervision, self._recorder, self._out
+        )
         self._feedback = Feedback()
         self._lit: dict[str, bool] = {}
         self._offset_s = now.wall_us / 1e6 - now.mono_s
-        self._link_up_s = now.mono_s
         self._said_lost: set[str] = set()
         self._ended = False
 
@@ -104,15 +107,16 @@ class Box:
         self._uplink.start(now.mono_s)
         self.tick(now)
 
-    def stop(self, now: Stamp, *, reload: bool) -> None:
-        """A clean end: the last event, the lamps dark. reload: the box comes back at once, and nobody needs to know."""
+    def stop(self, now: Stamp, end: LastEnd) -> None:
+        """The end of the run. `clean`: the last event, the lamps dark; else the box comes back at once."""
         self._recorder.now = now
         self._zones.stop()
         self._central.tick(float("inf"))
-        if reload:
-            self._recorder.keep({"last_end": "reload"})
+        self._supervision.keep()
+        if end != "clean":
+            self._recorder.keep({"last_end": end})
             return
-        self._recorder.record("status.stopping", "box", {}, settings={"last_end": "clean"})
+        self._recorder.record("status.stopping", "box", {}, settings={"last_end": end})
         for output in [name for name, lit in self._lit.items() if lit]:
             self._light(output, False)
         self._ended = True
@@ -130,6 +134,7 @@ class Box:
         self._recorder.now = now
         self._alarms.moved(self._recorder.move(opened, reason, self._uplink.outbox.alarms()))
         self._uplink.replace(self._new_outbox(opened))
+        self._supervision.compliance.forget()
         self._recorder.trouble("storage", reason)
 
     # ---- in
@@ -143,6 +148,7 @@ class Box:
             case Recorded(journal=journal) if journal == self._recorder.journal:
                 for event in self._recorder.recorded(message):
                     self._uplink.recorded(event, now.mono_s)
+                    self._supervision.recorded(event)
             case Fetched(journal=journal) if journal == self._recorder.journal:
                 self._uplink.fetched(message)
             case OwedAgain(journal=journal) if journal == self._recorder.journal:
@@ -157,6 +163,8 @@ class Box:
                     self._say_lost(f"{message.reason}; {message.hint or 'it is tried again'}")
             case Acked():
                 self._central.delivered(self._uplink.acked(message, now.mono_s))
+            case Answered():
+                self._uplink.answered(message, now.mono_s)
             case Arrived(topic="receipt"):
                 self._central.receipt(message)
             case Arrived(topic="command"):
@@ -174,7 +182,7 @@ class Box:
             self._storage_failed(f"the disk has not answered for {STORAGE_TIMEOUT_S:.0f} s; replace the card")
         if (reason := self._uplink.tick(now.mono_s)) is not None:
             self._say_lost(reason)
-        self._watch_link()
+        self._supervision.tick()
         self._watch_clock()
 
     def due_s(self) -> float:
@@ -223,22 +231,6 @@ class Box:
             link = self._config.links[self._uplink.link.index]
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))
 
-    def _watch_link(self) -> None:
-        now_s, link = self._recorder.now.mono_s, self._uplink.link
-        if link.state == "up":
-            self._link_up_s = now_s
-        reason = ""
-        if now_s >= self._link_up_s + LINK_TROUBLE_S:
-            reason = f"no session for {LINK_TROUBLE_S:.0f} s: {link.reason or 'no answer'}"
-        elif link.state == "up" and self._uplink.protocol != "5" and self._config.delivery == "puback":
-            reason = "`delivery: puback` demands MQTT 5, and this broker has none: nothing counts as delivered"
-        elif self._uplink.refusal:
-            reason = f"the broker refuses this box's events (reason code 0x{self._uplink.refusal:02x}): check its ACL"
-        if reason:
-            self._recorder.trouble("link", reason)
-        elif link.state == "up":
-            self._recorder.trouble_over("link")
-
     def _watch_clock(self) -> None:
         """A step of the wall clock is an event, so that central can correct what was recorded before it."""
         now = self._recorder.now
@@ -272,7 +264,8 @@ class Box:
     def _shows(self, now_s: float) -> list[Show]:
         """The lamp never says "recorded" of what is in memory alone; "received" is central's word and stays true."""
         volatile = self._recorder.volatile
-        fault = volatile or any(name.split()[0] in ("link", "input") for name in self._recorder.troubles)
+        inputs = any(name.startswith("input ") for name in self._recorder.troubles)
+        fault = volatile or inputs or self._supervision.shows
         phases = [case.phase(now_s) for case in self._alarms.shown]
         told: list[Show] = [p for p in phases if p is not None and not (volatile and p in ("recorded", "waiting"))]
         return ["fault", *told] if fault else told
@@ -332,6 +325,12 @@ class Box:
             "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
             "cameras": [],
             "open_alarms": len(self._alarms.shown),
+            "links": [
+                {"url": config.url, "in_use": at == link.index and link.state == "up", "reason": way.reason}
+                for at, (config, way) in enumerate(zip(self._config.links, link.ways, strict=True))
+            ],
+            "profile": self._config.profile,
+            "compliance": self._supervision.compliance.report(self._recorder.now.mono_s),
             "link": {
                 "state": link.state,
                 "url": self._config.links[link.index].url,

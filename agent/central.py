@@ -19,6 +19,7 @@ from agent.mail import Action, Arrived, Say, Write
 from agent.models import CommandData
 from agent.ranges import Range
 from agent.recorder import Recorder
+from agent.supervision import Supervision
 from agent.uplink import Uplink
 
 if TYPE_CHECKING:
@@ -34,19 +35,22 @@ class Central:
         seen: Mapping[str, float],
         alarms: Alarms,
         uplink: Uplink,
+        supervision: Supervision,
         recorder: Recorder,
         out: list[Action],
     ) -> None:
         """seen: ids of commands of earlier runs."""
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
-        self._alarms, self._uplink, self._recorder, self._out = alarms, uplink, recorder, out
+        self._alarms, self._uplink, self._supervision = alarms, uplink, supervision
+        self._recorder, self._out = recorder, out
         self._refusals, self._refusal, self._noise = Chatter(), "", Chatter()
 
     def delivered(self, stored: Sequence[Range]) -> None:
         """Central has stored these: they are owed no more."""
         if stored:
             self._alarms.delivered(stored)
+            self._supervision.delivered(stored)
             self._out.append(Write(delivered=tuple(stored)))
 
     def receipt(self, message: Arrived) -> None:
@@ -55,7 +59,7 @@ class Central:
             receipt = read_receipt(message.payload, message.retained, self._key)
             if receipt.journal != self._recorder.journal:
                 return
-            stored = self._uplink.receipt(receipt)
+            stored = self._uplink.receipt(receipt, self._recorder.now.mono_s)
             if isinstance(stored, str):
                 raise RefusedError(stored)
         except RefusedError as error:

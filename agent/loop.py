@@ -20,9 +20,11 @@ from agent.mail import (
     Arrived,
     Connect,
     Drop,
+    Exit,
     Fetch,
     Message,
     NewJournal,
+    Probe,
     Publish,
     Say,
     SessionDown,
@@ -30,7 +32,8 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
-from agent.mqtt import Session
+from agent.models import LastEnd
+from agent.mqtt import Session, probe
 from agent.status import StatusServer
 from agent.wires import make_wires
 from agent.writer import Writer
@@ -60,7 +63,8 @@ class Loop:
         self._opened = journal.opened()
         self._worker = Writer(journal, self._mailbox.answer)
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
-        self._session: Session | None = None
+        self._sessions: dict[str, Session] = {}
+        self._exit = ""
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
             output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
@@ -71,7 +75,10 @@ class Loop:
         self._armed = False
 
     def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
-        """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which."""
+        """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which.
+
+        SIGHUP also when the box itself has found that a new process is wanted.
+        """
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -94,14 +101,17 @@ class Loop:
             )
         armed_by_s = time.monotonic() + ARM_S
         told: int | None = None
-        while told is None or (told == signal.SIGHUP and not reloadable()):
+        while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
             self._step()
             if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
                 self._arm()
             told = self._signals.popleft() if self._signals else None
-        self._stop(told)
+        if self._exit:
+            log.error("%s: the box starts itself anew", self._exit)
+            told = signal.SIGHUP
+        self._stop("stalled" if self._exit else "reload" if told == signal.SIGHUP else "clean")
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        return next((late for late in self._signals if late != signal.SIGHUP), told)
+        return next((late for late in self._signals if late != signal.SIGHUP), told or signal.SIGHUP)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._signals.append(number)
@@ -117,7 +127,9 @@ class Loop:
     def _step(self) -> None:
         behind = self._box.unrecorded >= UNRECORDED_MAX
         due_s = self._box.due_s()
-        messages = self._mailbox.take(due_s - time.monotonic(), readings=not behind, codes=not self._box.alarm_under_way)
+        messages = self._mailbox.take(
+            due_s - time.monotonic(), readings=not behind, codes=not self._box.alarm_under_way
+        )
         now = self._clock.now()
         for message in messages:
             self._handle(message, now)
@@ -131,6 +143,8 @@ class Loop:
     def _handle(self, message: Message | Reading, now: Stamp) -> None:
         try:
             self._box.handle(self._named(message) if isinstance(message, Acked) else message, now)
+            if isinstance(message, SessionDown):
+                self._sessions.pop(message.session, None)
         except Exception:
             if not isinstance(message, Arrived):
                 raise
@@ -138,8 +152,8 @@ class Loop:
 
     def _named(self, message: Acked) -> Acked:
         """With our token in place of paho's message id."""
-        token = self._session.token(message.token) if self._session and self._session.name == message.session else None
-        return Acked(message.session, token or 0, message.code)
+        session = self._sessions.get(message.session)
+        return Acked(message.session, (session and session.token(message.token)) or 0, message.code)
 
     def _execute(self) -> None:
         again = True
@@ -155,15 +169,18 @@ class Loop:
                 self._worker.ask(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
-            case Publish():
-                if self._session is not None:
-                    self._session.publish(action)
-            case Connect():
-                self._session = Session(self._config, action, self._mailbox.answer)
-            case Drop():
-                if self._session is not None:
-                    self._session.close()
-                    self._session = None
+            case Publish(session):
+                if session in self._sessions:
+                    self._sessions[session].publish(action)
+            case Connect(session):
+                self._sessions[session] = Session(self._config, action, self._mailbox.answer)
+            case Drop(session):
+                if session in self._sessions:
+                    self._sessions.pop(session).close()
+            case Probe(link):
+                probe(self._config.links[link], link, self._mailbox.answer)
+            case Exit(reason):
+                self._exit = reason
             case NewJournal(reason):
                 journal = Journal(None)
                 self._worker = Writer(journal, self._mailbox.answer)
@@ -180,8 +197,7 @@ class Loop:
     def _progress(self) -> dict[str, float]:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
-        if self._session is not None:
-            workers["mqtt"] = self._session.progress_s
+        workers |= {f"mqtt {name}": session.progress_s for name, session in self._sessions.items()}
         return workers
 
     def _feed_watchdog(self, now_s: float) -> None:
@@ -191,30 +207,30 @@ class Loop:
             else:
                 self._watchdog.feed(now_s)
 
-    def _stop(self, number: int) -> None:
-        """Leaves everything on the disk and tells central, in bounded time."""
-        reload = number == signal.SIGHUP
-        if reload:
-            notify.reloading()
-        else:
+    def _stop(self, end: LastEnd) -> None:
+        """Leaves everything on the disk and, when it is the end, tells central; in bounded time."""
+        if end == "clean":
             notify.stopping()
+        else:
+            notify.reloading()
         for wire in self._wires:
             wire.stop()
         for wire in self._wires:
             wire.join(GOODBYE_S)
         while self._mailbox.readings:  # pressed before the end is recorded before the end
             self._step()
-        self._box.stop(self._clock.now(), reload=reload)
+        self._box.stop(self._clock.now(), end)
         self._execute()
         until_s = time.monotonic() + GOODBYE_S
         while (self._box.unrecorded or self._box.in_flight) and time.monotonic() < until_s:
             self._step()
-        if not reload and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
+        if end == "clean" and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
             self._execute()
             self._await_ack(goodbye, until_s)
-        if self._session is not None:
-            self._session.close()
-            self._session.join(GOODBYE_S)
+        for session in self._sessions.values():
+            session.close()
+        for session in self._sessions.values():
+            session.join(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
         if self._status is not None:

@@ -96,7 +96,15 @@ class Arrived:
     retained: bool
 
 
-Message = Recorded | Fetched | OwedAgain | StorageFailed | SessionUp | SessionDown | Acked | Arrived
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A link that was asked: `reason` why nobody is there, "" when somebody is."""
+
+    link: int
+    reason: str
+
+
+Message = Recorded | Fetched | OwedAgain | StorageFailed | SessionUp | SessionDown | Acked | Arrived | Answered
 
 
 # ---- out
@@ -163,6 +171,20 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask link number `link` whether somebody is there, without a session; the answer is `Answered`."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the process: whatever is wrong with it, a new one may not have it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """QoS 1 to `{root}/{topic}`; the answer is `Acked` with the token."""
 
@@ -190,4 +212,4 @@ class Say:
     text: str
 
 
-Action = Write | Fetch | NewJournal | Connect | Drop | Publish | SetOutput | Say
+Action = Write | Fetch | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say

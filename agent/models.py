@@ -39,7 +39,7 @@ Span = Annotated[list[Seq], Limits(minItems=2, maxItems=2)]
 """[first, last], both included."""
 
 Transition = Literal["raised", "restored"]
-LastEnd = Literal["first", "clean", "reload", "crash", "storage"]
+LastEnd = Literal["first", "clean", "reload", "stalled", "crash", "storage"]
 
 
 class Sealed(TypedDict):
@@ -112,6 +112,8 @@ class TroubleData(TypedDict):
     """of an input's trouble: its id"""
     quality: NotRequired[Quality]
     """of an input's trouble: what its wire is"""
+    link: NotRequired[str]
+    """of the trouble of one of several links: its url; without it, the trouble is that none of them serves"""
 
 
 class ParkedData(TypedDict):

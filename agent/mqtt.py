@@ -4,7 +4,6 @@ A new client for each session, so that paho's own queue is always empty and the 
 run under paho's locks and only enqueue.
 """
 
-import contextlib
 import os
 import select
 import socket
@@ -12,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands import PAYLOAD_BYTES_MAX
 from agent.errors import BoxError, link_error
-from agent.mail import Acked, Arrived, Connect, Publish, SessionDown, SessionUp
+from agent.mail import Acked, Answered, Arrived, Connect, Publish, SessionDown, SessionUp
 from agent.uplink import will
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ EVENT_EXPIRY_S: Final = 7 * 86_400
 CONTENT_TYPES: Final = {"event": "application/cloudevents+json", "batch": "application/cloudevents-batch+json"}
 WRONG_PROTOCOL: Final = 0x84
 LOOP_MS: Final = 1_000
+REFUSAL_S: Final = 1.0
+"""A broker that refuses this box's certificate says so within this."""
 
 Answer = Callable[[SessionUp | SessionDown | Acked | Arrived], None]
 
@@ -214,9 +216,13 @@ class Session:
         self._answered = True
         if code.is_failure:
             self._wrong_protocol = code.value == WRONG_PROTOCOL
-            self._reason = BoxError(
-                f"the broker refused this box: {code}",
-                "check its log, this box's id, and `username_file` or `cert` in the config",
+            self._reason = (
+                BoxError("the broker does not speak MQTT 5", "3.1.1 is tried")
+                if self._wrong_protocol and self._five
+                else BoxError(
+                    f"the broker refused this box: {code}",
+                    "check its log, this box's id, and `username_file` or `cert` in the config",
+                )
             )
             client.disconnect()
             return
@@ -260,6 +266,26 @@ class Session:
         self._answer(Arrived(self.name, topic, bytes(message.payload[: PAYLOAD_BYTES_MAX + 1]), message.retain))
 
 
+def probe(link: "Link", number: int, answer: Callable[[Answered], None]) -> None:
+    """Finds out in a thread of its own whether somebody is there, by a TCP and TLS handshake, and answers."""
+    threading.Thread(
+        target=lambda: answer(Answered(number, _probe(link))), name=f"probe-{link.host}", daemon=True
+    ).start()
+
+
+def _probe(link: "Link") -> str:
+    """Why nobody is there; "" when somebody is."""
+    try:
+        with socket.create_connection((link.host, link.port), timeout=CONNECT_TIMEOUT_S) as plain:
+            if link.tls:
+                with _tls(link).wrap_socket(plain, server_hostname=link.host) as wrapped, suppress(TimeoutError):
+                    wrapped.settimeout(REFUSAL_S)
+                    wrapped.recv(1)  # TLS 1.3 refuses a client's certificate after the handshake
+    except (OSError, ValueError) as error:
+        return f"{link.host}:{link.port}: {link_error(error)}"
+    return ""
+
+
 class _Courtesy(Properties):
     """Properties of a PUBLISH, packed once: paho takes as long for that as for the rest of a message."""
 
@@ -289,7 +315,7 @@ def _has_read_ahead(sock: Any) -> bool:
 
 def _tune(_client: paho.Client, _userdata: Any, sock: Any) -> None:
     """Small messages at once; a dead line found by TCP itself."""
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as raw:
+    with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 

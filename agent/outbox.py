@@ -172,13 +172,18 @@ class Outbox:
 
     def _room(self, now_s: float) -> int | None:
         """How large the next message that is no alarm may be; None: it has to wait. One may always be in flight."""
-        bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
-        if sum(len(lane.sent) for lane in bulk) >= SENT_MAX or sum(lane.bytes for lane in bulk) >= SENT_BYTES_MAX:
+        if self._bulk_is_full:
             return None
         room = self._window.room(now_s)
         if room <= 0 and self._flight:
             return None
         return min(room, self._window.bytes_max // BATCH_SHARE, BATCH_BYTES_MAX)
+
+    @property
+    def _bulk_is_full(self) -> bool:
+        """As much as may be without a receipt has been sent."""
+        bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
+        return sum(len(lane.sent) for lane in bulk) >= SENT_MAX or sum(lane.bytes for lane in bulk) >= SENT_BYTES_MAX
 
     def _pick(self, lane: Lane, bytes_max: int) -> tuple[Event, ...]:
         """One event at the least, however large it is; several where central takes batches and none is suspected."""
@@ -284,6 +289,17 @@ class Outbox:
     @property
     def in_flight(self) -> int:
         return len(self._flight)
+
+    @property
+    def unanswered(self) -> bool:
+        """Something was sent and has no receipt yet."""
+        return any(lane.sent for lane in self._lanes.values())
+
+    @property
+    def idle_with_work(self) -> bool:
+        """Nothing is on its way, and something could be."""
+        work = (lane.ready or lane.on_disk for lane in self._lanes.values())
+        return self._up and not self._flight and any(work) and not self._bulk_is_full
 
     def carries(self, token: int) -> bool:
         """Is this message in flight one with events?"""

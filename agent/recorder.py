@@ -52,7 +52,7 @@ class Recorder:
         self.now, self.boot, self.public = now, boot, signer.public
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.troubles: dict[str, str] = {}
-        """Reason by name: `link`, `storage`; `input`, `stuck`, `ac` and `battery` with an input's id."""
+        """Reason by name: `link`, `storage`; `link` with a url; `input`, `stuck`, `ac` and `battery` with an input's id."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:
@@ -190,7 +190,9 @@ class Recorder:
             self._record_trouble(name, {"transition": "restored"})
 
     def _record_trouble(self, name: str, data: TroubleData) -> None:
-        kind, _, input_id = name.partition(" ")
-        if input_id:
-            data["input"] = input_id
-        self.record(f"trouble.{kind}", input_id or kind, data)
+        kind, _, of = name.partition(" ")
+        if of and kind == "link":
+            data["link"] = of
+        elif of:
+            data["input"] = of
+        self.record(f"trouble.{kind}", of if "input" in data else kind, data)

@@ -11,8 +11,21 @@ from typing import Final
 from agent.canonical import canonical
 from agent.commands import Receipt
 from agent.events import Event
-from agent.link import Link, Open
-from agent.mail import Acked, Action, Connect, Drop, Fetched, OwedAgain, Publish, SessionDown, SessionUp
+from agent.link import Ask, GiveUp, Link, Open
+from agent.mail import (
+    Acked,
+    Action,
+    Answered,
+    Connect,
+    Drop,
+    Exit,
+    Fetched,
+    OwedAgain,
+    Probe,
+    Publish,
+    SessionDown,
+    SessionUp,
+)
 from agent.messages import BoxState, StateMessage, WillMessage
 from agent.outbox import Outbox
 from agent.ranges import Range
@@ -23,6 +36,9 @@ NO_WORD: Final = 0x10
 """MQTT 5 reason code: nobody is subscribed. A PUBACK of MQTT 3.1.1 says no more than that: a refusal looks like it."""
 REFUSED: Final = 0x80
 """MQTT 5 reason codes from here on are refusals."""
+STALL_S: Final = 30.0
+"""Something could go, and nothing has gone for so long: a fault of ours. A new client first, then a new process."""
+STALLS_S: Final = 600.0
 
 
 class Uplink:
@@ -31,21 +47,32 @@ class Uplink:
     def __init__(
         self,
         outbox: Outbox,
+        link: Link,
         *,
-        links: int,
         heartbeat_s: float,
-        retry_max_s: float,
         state: Callable[[], BoxState],
         rng: random.Random,
         out: list[Action],
     ) -> None:
         """state: makes the payload of `{root}/state`, without `session`."""
-        self.outbox, self.link = outbox, Link(links, retry_max_s, rng)
+        self.outbox, self.link = outbox, link
         self.session = ""
+        self._beside = ""
+        """A second session, over another link, that is to take this one's place."""
         self.protocol = ""
         self.refusal = 0
         """The last reason code with which a broker refused an event; 0 since one was taken. It outlives sessions: a
         broker may hang up on who it refuses (mosquitto 2.0.11 does)."""
+        self.nobody_listens = False
+        """So the broker said when it last took an event."""
+        self.silent_s: float | None = None
+        """Since when what was sent has brought no receipt at all, over whatever sessions; None: nothing waits for one."""
+        self._unanswered_s: float | None = None
+        """The same of this session alone."""
+        self.proven_s = self.proven_by_central_s = float("-inf")
+        """When somebody there last answered: the broker or central, and central alone."""
+        self.sessions = 0
+        """How many have stood."""
         self._state, self._heartbeat_s, self._rng, self._out = state, heartbeat_s, rng, out
         self._limits: dict[str, int | None] = {}
         self._flight: dict[int, tuple[float, int]] = {}  # since when, and how many bytes
@@ -53,6 +80,8 @@ class Uplink:
         self._up_seq = 0
         self._beat_s = 0.0
         self._told: object = None
+        self._moved_s = 0.0
+        self._stalled_s = float("-inf")
         self._said_goodbye = False
 
     def start(self, now_s: float) -> None:
@@ -66,73 +95,142 @@ class Uplink:
             self._up_seq = 0
             self._beat_s = -self._heartbeat_s
 
+    # ---- sessions
+
     def up(self, message: SessionUp, now_s: float, seq: int) -> bool:
         """A session stands; False when it is an old one. seq: the last boxseq; events up to it are history."""
-        if message.session != self.session or self.link.state != "connecting":
+        if message.session == self._beside and self._beside:
+            self._publish("state", will(self.session), now_s, retain=True)
+            self._out.append(Drop(self.session))
+            self._forget_session()
+        elif message.session != self.session or self.link.state != "connecting":
             return False
+        self.session, self._beside, self.sessions = message.session, "", self.sessions + 1
         self.link.up(now_s)
         self.protocol, self._up_seq = message.protocol, seq
         self._limits = {"receive_max": message.receive_max, "packet_bytes_max": message.packet_bytes_max}
+        self._unanswered_s, self._moved_s = None, now_s
         self.outbox.session_up(**self._limits)
         self._publish_state(now_s)
         return True
 
     def down(self, message: SessionDown, now_s: float) -> bool:
-        """The session ended; False when it is an old one."""
+        """The session ended; False when it is an old one, or one that was only being opened beside it."""
+        why = {"wrong_protocol": message.wrong_protocol, "hung_up": message.hung_up}
+        if message.session == self._beside and self._beside:
+            self._beside = ""
+            self.link.down_beside(now_s, message.reason, **why)
+            return False
         if message.session != self.session or self.link.state == "down":
             return False
         self.outbox.suspect()
         self._forget_session()
-        self.link.down(now_s, message.reason, wrong_protocol=message.wrong_protocol, hung_up=message.hung_up)
+        self.link.down(now_s, message.reason, **why)
+        if self.link.state == "connecting":
+            self.session, self._beside = self._beside, ""
         return True
 
-    def acked(self, message: Acked, now_s: float) -> list[Range]:
-        """A PUBACK: the ranges that it delivers, where the config says that a PUBACK does."""
-        if message.session != self.session or (flight := self._flight.pop(message.token, None)) is None:
-            return []
-        if message.code < REFUSED:
-            self.outbox.taken(flight[1])
-        if self.outbox.carries(message.token):  # the state may pass where events do not
-            self.refusal = message.code if message.code >= REFUSED else 0
-        return self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD, now_s)
-
-    def receipt(self, receipt: Receipt) -> list[Range] | str:
-        """Central's word: the ranges that are owed no more, or why it cannot be right."""
-        return self.outbox.receipt(receipt.through, receipt.also, receipt.batch)
-
-    def owed_again(self, message: OwedAgain) -> None:
-        """The journal owes again what central asked for."""
-        self.outbox.owed_again(message.first)
-
-    def fetched(self, message: Fetched) -> None:
-        """The journal's answer."""
-        self.outbox.fetched(message.cls, message.events, message.more)
-
-    def recorded(self, event: Event, now_s: float) -> None:
-        """A new event is on the disk; an alarm does not wait for the backoff."""
-        self.outbox.recorded(event)
-        if event.cls == "alarm":
-            self.link.hurry(now_s)
+    def answered(self, message: Answered, now_s: float) -> None:
+        """A link that was asked."""
+        self.link.answered(message.link, now_s, message.reason)
 
     def tick(self, now_s: float) -> str | None:
         """Everything that is due. A reason when the session was given up."""
         dropped = None
-        decision = self.link.tick(now_s, self._oldest_ack_s())
-        if isinstance(decision, str):
-            dropped = decision
-            self._out.append(Drop(self.session))
-            self._forget_session()
-            self.link.down(now_s, decision)
-            decision = self.link.tick(now_s, None)
-        if isinstance(decision, Open):
-            self.session = f"{self._rng.getrandbits(32):08x}"
-            self._out.append(Connect(self.session, decision.link, decision.protocol))
+        if (reason := self._stalled(now_s)) is not None:
+            dropped = self._give_up(reason, now_s)
+        for decision in self.link.tick(now_s, self._oldest_ack_s(), self._unanswered_s):
+            match decision:
+                case Open(link, protocol, beside):
+                    name = f"{self._rng.getrandbits(32):08x}"
+                    self._out.append(Connect(name, link, protocol))
+                    if beside:
+                        self._beside = name
+                    else:
+                        self.session = name
+                case GiveUp(reason, beside=True):
+                    self._out.append(Drop(self._beside))
+                    self._beside = ""
+                    self.link.down_beside(now_s, reason)
+                case GiveUp(reason):
+                    dropped = self._give_up(reason, now_s)
+                case Ask(link):
+                    self._out.append(Probe(link))
         if self._may_beat and (
             now_s >= self._beat_s + self._heartbeat_s
             or (now_s >= self._beat_s + NEWS_S and _health(self._state()) != self._told)
         ):
             self._publish_state(now_s)
         return dropped
+
+    def _give_up(self, reason: str, now_s: float) -> str:
+        self._out.append(Drop(self.session))
+        self._forget_session()
+        self.link.down(now_s, reason)
+        if self.link.state == "connecting":
+            self.session, self._beside = self._beside, ""
+        return reason
+
+    def _stalled(self, now_s: float) -> str | None:
+        """The watch over our own drain: it has a session, room and something to send, and sends nothing."""
+        if self.link.state != "up" or not self.outbox.idle_with_work:
+            self._moved_s = now_s
+        if now_s < self._moved_s + STALL_S:
+            return None
+        reason = f"nothing was sent for {STALL_S:.0f} s, though something is owed and could go"
+        if now_s < self._stalled_s + STALLS_S:
+            self._out.append(Exit(reason))
+        self._stalled_s = self._moved_s = now_s
+        return reason
+
+    def _forget_session(self) -> None:
+        self._flight.clear()
+        self.session = ""
+        self._unanswered_s = None
+        self.outbox.session_down()
+
+    # ---- events out, receipts in
+
+    def acked(self, message: Acked, now_s: float) -> list[Range]:
+        """A PUBACK: the ranges that it delivers, where the config says that a PUBACK does."""
+        if message.session != self.session or (flight := self._flight.pop(message.token, None)) is None:
+            return []
+        self.proven_s = now_s
+        if message.code < REFUSED:
+            self.outbox.taken(flight[1])
+        if self.outbox.carries(message.token):  # the state may pass where events do not
+            self.refusal = message.code if message.code >= REFUSED else 0
+            self.nobody_listens = message.code == NO_WORD
+        stored = self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD, now_s)
+        if stored:
+            self._heard(now_s)
+        return stored
+
+    def receipt(self, receipt: Receipt, now_s: float) -> list[Range] | str:
+        """Central's word: the ranges that are owed no more, or why it cannot be right."""
+        stored = self.outbox.receipt(receipt.through, receipt.also, receipt.batch)
+        if (stored and not isinstance(stored, str)) or receipt.refused:
+            self._heard(now_s)
+        return stored
+
+    def _heard(self, now_s: float) -> None:
+        """Central has said something about what it was sent."""
+        self.proven_s = self.proven_by_central_s = now_s
+        self.silent_s = self._unanswered_s = now_s if self.outbox.unanswered else None
+
+    def fetched(self, message: Fetched) -> None:
+        """The journal's answer."""
+        self.outbox.fetched(message.cls, message.events, message.more)
+
+    def owed_again(self, message: OwedAgain) -> None:
+        """The journal owes again what central asked for."""
+        self.outbox.owed_again(message.first)
+
+    def recorded(self, event: Event, now_s: float) -> None:
+        """A new event is on the disk; an alarm does not wait for the backoff."""
+        self.outbox.recorded(event)
+        if event.cls == "alarm":
+            self.link.hurry(now_s)
 
     def pump(self, now_s: float, *, alarms_only: bool) -> None:
         """Sends what may go now, and asks the journal for more."""
@@ -143,12 +241,15 @@ class Uplink:
                 break
             replayed = parcel.events[-1].seq <= self._up_seq
             self._publish(parcel.topic, parcel.payload, now_s, replayed=replayed)
+            self._moved_s = now_s
+            self._unanswered_s = now_s if self._unanswered_s is None else self._unanswered_s
+            self.silent_s = now_s if self.silent_s is None else self.silent_s
         if not alarms_only:
             self._out.extend(self.outbox.wants())
 
     def due_s(self) -> float:
         """When `tick` or `pump` has something to do next."""
-        dues = [self.link.due_s(self._oldest_ack_s()), self.outbox.due_s()]
+        dues = [self.link.due_s(self._oldest_ack_s(), self._unanswered_s), self.outbox.due_s()]
         if self._may_beat:
             dues.append(self._beat_s + self._heartbeat_s)
         return min((due for due in dues if due is not None), default=float("inf"))
@@ -169,11 +270,6 @@ class Uplink:
 
     def _oldest_ack_s(self) -> float | None:
         return next((since_s for since_s, _ in self._flight.values()), None)
-
-    def _forget_session(self) -> None:
-        self._flight.clear()
-        self.session = ""
-        self.outbox.session_down()
 
     def _publish_state(self, now_s: float) -> None:
         self._beat_s = now_s

@@ -24,11 +24,13 @@ from agent.mail import (
     Arrived,
     Connect,
     Drop,
+    Exit,
     Fetch,
     Fetched,
     Message,
     NewJournal,
     OwedAgain,
+    Probe,
     Publish,
     Recorded,
     Say,
@@ -220,7 +222,7 @@ class Bench:
                 self.disk_works = True
                 self.journal = FakeJournal(f"{int(self.journal.name, 16) + 1:08x}", volatile=True)
                 self.box.new_journal(self.journal.opened(), reason, self.stamp)
-            case Drop() | Say():
+            case Drop() | Say() | Probe() | Exit():
                 pass
 
     def commit(self) -> None:

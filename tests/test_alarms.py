@@ -239,7 +239,7 @@ def test_merged_presses_are_told_before_the_box_stops() -> None:
     bench = Bench()
     for _ in range(12):
         bench.press("alarm-1", held_s=0.05)
-    bench.box.stop(bench.stamp, reload=False)
+    bench.box.stop(bench.stamp, "clean")
     bench.act()
     assert bench.of("alarm.panic")[-1]["count"] == 12
     assert bench.events[-1]["type"] == "callbox.status.stopping"
@@ -346,6 +346,7 @@ def test_a_patrol_contact_is_one_scan_a_press_and_no_trouble() -> None:
     bench.connect()
     for _ in range(12):
         bench.press("point")
+    bench.receipt(through=len(bench.events))
     bench.wait(30)
     assert len(bench.of("scan.patrol")) == 12, "scans are never merged"
     assert bench.state["trouble"] == []

@@ -253,7 +253,7 @@ def everything() -> Bench:
         bench.arrive("command", b"{}")  # merged refusals
     bench.wait(15)
     bench.receipt(refused={str(len(bench.events)): "too odd"})
-    bench.box.stop(bench.stamp, reload=False)
+    bench.box.stop(bench.stamp, "clean")
     bench.act()
     return bench
 

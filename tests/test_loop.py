@@ -12,6 +12,7 @@ from agent.config import load
 from agent.identity import Ed25519Signer
 from agent.journal import Journal
 from agent.loop import Loop
+from agent.models import LastEnd
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def test_a_sigterm_that_comes_while_the_box_stops_for_a_reload_ends_it(
 ) -> None:
     stop, told = loop._stop, []
 
-    def slow(number: int) -> None:
-        told.append(number)
+    def slow(end: LastEnd) -> None:
+        told.append(end)
         os.kill(os.getpid(), signal.SIGTERM)
-        stop(number)
+        stop(end)
 
     monkeypatch.setattr(loop, "_stop", slow)
     monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert loop.run(new_journal="", config_hash="x", reloadable=lambda: True) == signal.SIGTERM
-    assert told == [signal.SIGHUP]
+    assert told == ["reload"]

@@ -50,6 +50,7 @@ COVERED: Final = (
     "journals moved",
     "events known from another journal",
     "sessions",
+    "sessions beside another",
     "links cut",
     "half-open sessions",
     "broker crashes",

@@ -28,7 +28,7 @@ from agent.box import Box
 from agent.events import Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer
 from agent.journal import Journal
-from agent.mail import Connect, Drop, Fetch, Message, NewJournal, Publish, Say, SetOutput, Write
+from agent.mail import Connect, Drop, Exit, Fetch, Message, NewJournal, Probe, Publish, Say, SetOutput, Write
 from drivers.contract import Code, Edge, Health, Reading
 
 EPOCH_S: Final = 1_800_000_000.0
@@ -185,6 +185,10 @@ class World:
                         self.broker.connect(action)
                     case Drop():
                         self.broker.drop(action)
+                    case Probe():
+                        self.broker.probe(action)
+                    case Exit(reason):
+                        raise ViolationError(f"the drain stood still: {reason}")
                     case NewJournal(reason):
                         self.seen["journals moved"] += 1
                         self._worker = Worker(self, journal := Journal(None))
@@ -278,7 +282,7 @@ class World:
         if self.box is None or self._stopping:
             return
         self._stopping = True
-        self.box.stop(self.now(), reload=False)
+        self.box.stop(self.now(), "clean")
         self._execute()
         self.later(2.0, self._stopped, self.life)
 

@@ -15,7 +15,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakebox import b64
 
-from agent.mail import Acked, Arrived, Connect, Drop, Message, Publish, SessionDown, SessionUp
+from agent.mail import Acked, Answered, Arrived, Connect, Drop, Message, Probe, Publish, SessionDown, SessionUp
 
 BATCH_BYTES_MAX = 32_768
 
@@ -56,7 +56,8 @@ class Broker:
 
     world: Around
     central: "Central" = field(init=False)
-    session: Session | None = None
+    sessions: dict[str, Session] = field(default_factory=dict)
+    """Of the box: one, or a second one beside it over the other link."""
     line: bool = True
     half_open: bool = False
     refusing: bool = False
@@ -67,9 +68,24 @@ class Broker:
 
     # ---- the box's side
 
+    @property
+    def session(self) -> Session | None:
+        """The newest."""
+        return next(reversed(self.sessions.values()), None)
+
+    def probe(self, action: Probe) -> None:
+        """Somebody is there, or not."""
+        reason = "" if self.line and not self.half_open and self.world.rng.random() < 0.9 else "nobody there"
+        self.world.later(self.world.rng.uniform(0.01, 2), self.world.tell, Answered(action.link, reason))
+
     def connect(self, action: Connect) -> None:
         world = self.world
-        session = self.session = Session(action.session)
+        before = self.session
+        session = self.sessions[action.session] = Session(action.session)
+        if before is not None and before.up:
+            world.seen["sessions beside another"] += 1
+            if world.rng.random() < 0.5:  # both links lead to one broker, which ends the first for the second
+                world.later(world.rng.uniform(0, 0.5), self._end, before, "taken over")
         if not (self.line and not self.half_open):
             if self.half_open or world.rng.random() < 0.2:
                 return  # nobody answers: the box's own patience ends it
@@ -79,7 +95,7 @@ class Broker:
         world.later(world.rng.uniform(0.02, 0.5), self._end if wrong else self._stand, session, action.protocol)
 
     def _stand(self, session: Session, protocol: Any) -> None:
-        if session.ended or session is not self.session:
+        if session.ended or session.name not in self.sessions:
             return
         if not self.line or self.half_open:
             self._end(session, "cut")
@@ -94,21 +110,21 @@ class Broker:
     def _end(self, session: Session, reason: str) -> None:
         if not session.ended:
             session.ended, session.up, session.into = True, False, False
+            self.sessions.pop(session.name, None)
             self.world.tell(SessionDown(session.name, reason, wrong_protocol=reason == "5"))
 
     def drop(self, action: Drop) -> None:
         """The box closes; what is in the kernel's buffers may still come through, both ways."""
-        session = self.session
-        if session is not None and session.name == action.session:
+        session = self.sessions.pop(action.session, None)
+        if session is not None:
             session.up = False
             session.out = session.out and self.world.rng.random() < 0.5
             self.world.later(self.world.rng.uniform(0, 1), self._end, session, "closed")
-            self.session = None
 
     def publish(self, message: Publish) -> None:
         """In order within the session; what is in flight when the session breaks may be lost."""
-        session, rng = self.session, self.world.rng
-        if session is None or session.name != message.session or not session.up:
+        session, rng = self.sessions.get(message.session), self.world.rng
+        if session is None or not session.up:
             return
         delay_s = rng.uniform(0.005, 0.3) if self.world.stormy else 0.02
         session.last_out_s = self._in_order(session.last_out_s, delay_s)
@@ -159,8 +175,10 @@ class Broker:
         if not retained:
             self.waiting.append(message)
             del self.waiting[:-50]
-        if self.session is not None and self.session.up:
-            self._send(self.session, message)
+        for session in self.sessions.values():
+            if session.up:
+                self._send(session, message)
+                return
 
     def _send(self, session: Session, message: tuple[str, bytes, bool]) -> None:
         session.last_in_s = self._in_order(session.last_in_s, self.world.rng.uniform(0.005, 0.2))
@@ -206,9 +224,9 @@ class Broker:
         self.cut_line("the broker crashed")
 
     def box_died(self) -> None:
-        if self.session is not None:
-            self.session.ended, self.session.up, self.session.into = True, False, False
-            self.session = None
+        for session in self.sessions.values():
+            session.ended, session.up, session.into = True, False, False
+        self.sessions.clear()
 
 
 @dataclass
