@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import geteuid
@@ -27,6 +27,8 @@ from simulators.process import spawn, stop, tail
 READY_S = 10.0
 # CONNECT of MQTT 5: keepalive 5 s, clean start, no properties, client id "ready"
 CONNECT = b"\x10\x12\x00\x04MQTT\x05\x02\x00\x05\x00\x00\x05ready"
+# the same in 3.1.1
+CONNECT_3_1_1 = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x05\x00\x05ready"
 DISCONNECT = b"\xe0\x00"
 CONNACK = 0x20
 
@@ -78,6 +80,11 @@ class Broker:
     config: more lines for mosquitto.conf. Raises BrokerError.
     """
 
+    # what a broker of another kind has its own way, beside `_argv`
+    connect = CONNECT
+    ready_s = READY_S
+    environment: Mapping[str, str] | None = None  # None: ours
+
     def __init__(
         self,
         port: int = 0,
@@ -124,21 +131,13 @@ class Broker:
     def start(self) -> None:
         """Returns when it has accepted an MQTT connection; with `tls`, when it has answered a TLS handshake.
 
-        Does nothing while it runs. Raises BrokerError, with the end of its log, when it has not within READY_S.
+        Does nothing while it runs. Raises BrokerError, with the end of its log, when it has not within `ready_s`.
         """
         if self.pid:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self.program:
-            config = self.directory / "mosquitto.conf"
-            config.write_text("\n".join(self._mosquitto_lines()) + "\n")
-            argv = [self.program, "-c", str(config)]
-        else:
-            config = self.directory / "rumqttd.toml"
-            config.write_text(self._rumqttd())
-            argv = [sys.executable, "-P", "-m", "iotcore", "--log-level", "WARNING", "--config", str(config)]
-        self._process = spawn(argv, self.log)
-        deadline_s = monotonic() + READY_S
+        self._process = spawn(self._argv(), self.log, self.environment)
+        deadline_s = monotonic() + self.ready_s
         pause = threading.Event()
         while (problem := self._probe()) is not None:
             gone = self._process.poll() is not None
@@ -159,6 +158,16 @@ class Broker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _argv(self) -> list[str]:
+        """The command, after its config is written."""
+        if self.program:
+            config = self.directory / "mosquitto.conf"
+            config.write_text("\n".join(self._mosquitto_lines()) + "\n")
+            return [self.program, "-c", str(config)]
+        config = self.directory / "rumqttd.toml"
+        config.write_text(self._rumqttd())
+        return [sys.executable, "-P", "-m", "iotcore", "--log-level", "WARNING", "--config", str(config)]
 
     def _mosquitto_lines(self) -> list[str]:
         lines = [
@@ -206,9 +215,8 @@ class Broker:
         except OSError as error:
             return str(error)
 
-    @staticmethod
-    def _connack(connection: socket.socket) -> str | None:
-        connection.sendall(CONNECT)
+    def _connack(self, connection: socket.socket) -> str | None:
+        connection.sendall(self.connect)
         answer = connection.recv(64)
         connection.sendall(DISCONNECT)
         return None if answer[:1] == bytes([CONNACK]) else f"answered {answer!r} to CONNECT"

@@ -297,7 +297,7 @@ class RealBox:
 class Peer:
     """A bare MQTT client beside the box: hears what comes past under its root, and says what it likes."""
 
-    def __init__(self, port: int, *, five: bool = True, topics: str = f"{ROOT}/#") -> None:
+    def __init__(self, port: int, *, five: bool = True, topics: str | list[tuple[str, int]] = f"{ROOT}/#") -> None:
         self.heard: list[tuple[str, bytes, bool]] = []
         """(topic without the root, payload, retained)."""
         self._subscribed, self._acked = threading.Event(), threading.Condition()

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 log = logging.getLogger("central")
 KEEPALIVE_S = 20
+RETRY_S = 1.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
+WRONG_PROTOCOL = 0x84
 TOPICS = ("callbox/1/+/+/event/#", "callbox/1/+/+/batch/#", "callbox/1/+/+/state")
 
 
@@ -50,7 +52,11 @@ News = Message | Link | Answer
 
 
 class Broker:
-    """MQTT 5 with a persistent session and acknowledgement by hand. Reconnects by itself until `stop`."""
+    """A persistent session with acknowledgement by hand. Reconnects by itself until `stop`.
+
+    It speaks MQTT 5, and 3.1.1 where 5 was refused or hung up on; then a PUBACK says nothing (`Answer.reason`), and
+    commands do not expire at the broker, only at the box.
+    """
 
     def __init__(self, url: str, client_id: str) -> None:
         """url: mqtt://[user:password@]host[:port]. Raises ValueError for another kind."""
@@ -60,38 +66,33 @@ class Broker:
         self._host, self._port = parts.hostname, parts.port or 1883
         self._generation = 0
         self._post: Callable[[News], None] = lambda _: None
-        self._client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
-        )
-        if parts.username:
-            client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-        client.suppress_exceptions = True
-        client.reconnect_delay_set(1, 10)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        client.on_socket_open = self._on_socket_open
+        self._user, self._password = parts.username, parts.password
+        self._client_id = client_id
+        self._five, self._answered = True, False
+        self._stopping = threading.Event()
+        self._client = self._make_client()
 
     def start(self, post: Callable[[News], None]) -> None:
         """Connects, and goes on trying. post: takes what comes, from paho's thread."""
         self._post = post
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=properties)
-        self._client.loop_start()
+        self._dial()
 
     def stop(self) -> None:
         """Takes leave of the broker, which keeps the session."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._stopping.set()
+        client = None
+        while client is not self._client:  # its thread may just be making the next one
+            client = self._client
+            client.disconnect()
+            client.loop_stop()
 
     def publish(self, topic: str, payload: bytes, expires_s: float | None = None) -> int | None:
         """QoS 1, not retained; the packet's id, or None when there is no connection."""
         if not self._client.is_connected():
             return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        if expires_s is not None:
+        properties = None
+        if self._five and expires_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = int(expires_s)
         return self._client.publish(topic, payload, qos=1, properties=properties).mid
 
@@ -107,23 +108,58 @@ class Broker:
         if isinstance(sock, socket.socket):
             sock.shutdown(socket.SHUT_RDWR)
 
+    def _make_client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if self._five else False,
+            protocol=mqtt.MQTTv5 if self._five else mqtt.MQTTv311,
+            manual_ack=True,
+        )
+        if self._user:
+            client.username_pw_set(unquote(self._user), unquote(self._password or ""))
+        client.suppress_exceptions = True
+        client.reconnect_delay_set(1, 10)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_socket_open = self._on_socket_open
+        return client
+
+    def _dial(self) -> None:
+        if self._five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=properties)
+        else:
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S)
+        self._client.loop_start()
+
     def _on_socket_open(self, _client: mqtt.Client, _data: Any, sock: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        self._answered = reason.value != WRONG_PROTOCOL
         if reason.is_failure:
             log.warning("broker %s:%d refuses the connection: %s", self._host, self._port, reason)
             return
         self._generation += 1
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in TOPICS])
+        client.subscribe([(topic, 1) for topic in TOPICS])
         self._post(Link(up=True))
 
     def _on_disconnect(
-        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
         log.warning("broker %s:%d: connection ended: %s", self._host, self._port, reason)
         self._post(Link(up=False))
+        five, self._answered = self._answered or not self._five, False
+        if five != self._five and not self._stopping.wait(RETRY_S):
+            client.loop_stop()  # its thread, which is this one, ends after it; the next client has its own
+            self._five = five
+            self._client = self._make_client()
+            self._dial()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         topic = message._topic.decode("utf-8", "replace")
