@@ -1,7 +1,7 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
 # make soak   what takes long: 50 SIGKILLs of the real process (KILLS=n), 300 seeds of the world (SEEDS=n),
-#             USB adapters in and out of a box under a real kernel (emulated)
+#             USB adapters in and out of a box under a real kernel (emulated), every broker of docs/brokers.md
 # make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -13,7 +13,7 @@ APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap
 # and what the tests marked soak do
-SOAK := qemu-system-x86 busybox-static kmod
+SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server
 
 .PHONY: demo test lint unit soak bench docs install clean
 

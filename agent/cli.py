@@ -136,6 +136,8 @@ def _status_table(status: dict[str, Any]) -> str:
     rows = [
         (t("cli.row_box"), f"{status['box']}  {status['name']}  {t('cli.armed')}"),
         (t("cli.row_link"), f"{up}  {link['url']}  {t('cli.since', seconds=link['since_s'])}{reason}"),
+        *((t("cli.row_links"), _way(way)) for way in status["links"] if len(status["links"]) > 1),
+        *_compliance(status["profile"], status["compliance"]),
         (t("cli.row_journal"), f"{status['journal']}  {status['seq']}"),
         (t("cli.row_pending"), ", ".join(pending) or t("cli.none")),
         (t("cli.row_alarms"), str(status["open_alarms"] or t("cli.none"))),
@@ -146,6 +148,22 @@ def _status_table(status: dict[str, Any]) -> str:
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
     return "\n".join(f"{name}{' ' * (width - _columns(name))}  {value}" for name, value in rows)
+
+
+def _way(way: dict[str, Any]) -> str:
+    if way["reason"]:
+        return t("cli.way_failed", **way)
+    return t("cli.way_in_use" if way["in_use"] else "cli.way_spare", url=way["url"])
+
+
+def _compliance(profile: str, measured: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the profile was kept over the last day, and how soon alarms were at central."""
+    verdict = "cli.compliance_kept" if measured["within"] else "cli.compliance_broken"
+    shown = {**measured, "hours": f"{measured['hours']:.1f}", "available": f"{measured['available']:.3%}"}
+    rows = [(t("cli.row_profile"), t(verdict, profile=profile, **shown))]
+    if measured["alarms"]:
+        rows.append(("", t("cli.compliance_alarms", **measured)))
+    return rows
 
 
 def _columns(text: str) -> int:

@@ -1,8 +1,8 @@
 """How well this box has reported over the last day, by its own measure. Pure, in virtual time.
 
-EN 50136 asks how soon a dead way is known (the longest silence allowed) and how long an alarm takes to central. Both are
-measured here: silence from one proof of life to the next (the broker acknowledged something, central sent a receipt), and
-alarms from the disk to central's receipt. The time in which the box was off is silence too.
+EN 50136 asks how soon a dead way is known (the longest silence allowed) and how long an alarm takes to central. Both
+are measured here: silence from one proof of life to the next (the broker acknowledged something, central sent a
+receipt), and alarms from the disk to central's receipt. The time in which the box was off is silence too.
 """
 
 import json
@@ -46,12 +46,10 @@ class Compliance:
 
     def _restore(self, stored: dict[str, Any], wall_s: float) -> None:
         self._hours = [Hour(**hour) for hour in stored["hours"]]
-        off_s = wall_s - stored["wall_s"]
-        if 0 < off_s < HOURS * HOUR_S:  # else the clock was set, or it is longer ago than anybody asks
+        off_s = min(wall_s - stored["wall_s"], HOURS * HOUR_S)
+        if off_s > 0:  # else the clock was set back, and nobody knows
             self._heard_s -= stored["silent_s"] + off_s
             self._looked_s -= off_s
-        elif off_s >= HOURS * HOUR_S:
-            self._hours = [Hour()]
 
     def stored(self, now_s: float, wall_s: float) -> str:
         """To be kept for the next run."""

@@ -75,7 +75,8 @@ Decision = Open | GiveUp | Ask
 class Way:
     """What is known of one link. reason: what is wrong with it, "" for nothing, and since when.
 
-    guessed: its protocol was changed without the broker's word; spoke_311: and a session stood. hold_s: how long after a failure it is left alone.
+    guessed: its protocol was changed without the broker's word; spoke_311: and a session stood. hold_s: how long after
+    a failure it is left alone.
     asked: an answer is out; ask_s: when it is asked next; answers: good ones in a row.
     """
 
@@ -262,7 +263,8 @@ class Link:
             lasted_s, self.since_s = now_s - self.since_s, now_s
             way.served(now_s, lasted_s)
             if way.guessed:
-                way.guessed, way.protocol, way.spoke_311 = False, "5", way.protocol == "3.1.1"
+                way.spoke_311 = way.protocol == "3.1.1"
+                way.guessed, way.protocol = False, "5"
             if lasted_s >= STABLE_S:
                 self._failures = 0
             self._round = [*self._others(), index]

@@ -52,7 +52,7 @@ class Recorder:
         self.now, self.boot, self.public = now, boot, signer.public
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.troubles: dict[str, str] = {}
-        """Reason by name: `link`, `storage`; `link` with a url; `input`, `stuck`, `ac` and `battery` with an input's id."""
+        """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:

@@ -89,7 +89,7 @@ class Supervision:
         elif uplink.silent_s is not None and now_s >= uplink.silent_s + LINK_TROUBLE_S:
             seen_by_an_event = True
             reason = (
-                "nobody at central listens to this box's events (the broker's reason code 0x10): start central, or check"
+                "nobody at central listens to this box's events (the broker's reason code 0x10): start central, or see"
                 " what it subscribes to"
                 if uplink.nobody_listens
                 else "the broker takes this box's events, and central does not say that it stored any: check central"

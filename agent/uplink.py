@@ -66,7 +66,7 @@ class Uplink:
         self.nobody_listens = False
         """So the broker said when it last took an event."""
         self.silent_s: float | None = None
-        """Since when what was sent has brought no receipt at all, over whatever sessions; None: nothing waits for one."""
+        """Since when what was sent has brought no receipt at all, over all sessions; None: nothing waits for one."""
         self._unanswered_s: float | None = None
         """The same of this session alone."""
         self.proven_s = self.proven_by_central_s = float("-inf")

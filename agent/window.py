@@ -1,10 +1,10 @@
 """How many bytes may be on their way to the broker at once. Pure, in virtual time.
 
-A new alarm waits behind what is in flight already, so in flight is only what keeps the line busy: what it carries in one
-round trip, and a little more. Nobody tells how much that is. It is found from the PUBACKs: how many bytes they confirm
-in a second (the most of late), and how soon one came at best. A window that is too small makes the line look slow, but
-with the little more it grows until the line is busy. The idea is that of BBR (Cardwell et al., ACM Queue 14:5, 2016),
-without its probing.
+A new alarm waits behind what is in flight already, so in flight is only what keeps the line busy: what it carries in
+one round trip, and a little more. Nobody tells how much that is. It is found from the PUBACKs: how many bytes they
+confirm in a second (the most of late), and how soon one came at best. A window that is too small makes the line look
+slow, but with the little more it grows until the line is busy. The idea is that of BBR (Cardwell et al., ACM Queue
+14:5, 2016), without its probing.
 """
 
 from dataclasses import dataclass
