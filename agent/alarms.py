@@ -171,6 +171,11 @@ class Alarms:
         for case in self.open.values():
             case.last_seq = seqs.get(case.last_seq, 0)
 
+    def rewritten(self, stale: Iterable[str]) -> dict[str, str | None]:
+        """The cases as the journal is to keep them from now on; stale: bodies of those that it kept until now."""
+        gone: dict[str, str | None] = {json.loads(body)["id"]: None for body in stale}
+        return gone | {case.id: case.stored(acknowledged=case.acknowledged) for case in self.open.values()}
+
     def due_s(self, now_s: float) -> float | None:
         """When a phase changes by itself."""
         waits = [case.shown_s + WAITING_S for case in self.shown if case.shown_s is not None]

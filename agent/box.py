@@ -5,14 +5,16 @@ is the only caller, and the simulated world in the tests is another one.
 """
 
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
 from agent.alarms import Alarms
 from agent.central import Central
-from agent.events import Stamp, rfc3339
+from agent.events import Event, Stamp, rfc3339
 from agent.feedback import Feedback, Show
 from agent.identity import Signer, b64
+from agent.keeping import Keeping
 from agent.link import Link
 from agent.mail import (
     Acked,
@@ -30,6 +32,9 @@ from agent.mail import (
     SessionUp,
     SetOutput,
     StorageFailed,
+    StorageTight,
+    Survey,
+    Surveyed,
     Write,
 )
 from agent.messages import BoxState, Pending
@@ -45,8 +50,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.journal import Opened
 
-STORAGE_TIMEOUT_S: Final = 5.0
-"""A disk that takes longer for one commit has failed: alarms do not wait for it."""
 CLOCK_STEP_S: Final = 1.0
 TICK_S_MAX: Final = 1.0
 ALARM_FIRST_S: Final = 0.05
@@ -78,6 +81,7 @@ class Box:
         self._central = Central(
             config, opened.seen, self._alarms, self._uplink, self._supervision, self._recorder, self._out
         )
+        self._keeping = Keeping(config, self._recorder, self._out)
         self._feedback = Feedback()
         self._lit: dict[str, bool] = {}
         self._offset_s = now.wall_us / 1e6 - now.mono_s
@@ -103,7 +107,7 @@ class Box:
         if config_changed:
             self._recorder.record("audit.config", "box", {"sha256": config_hash})
         if new_journal:
-            self._recorder.trouble("storage", new_journal)
+            self._keeping.moved(new_journal)
         self._uplink.start(now.mono_s)
         self.tick(now)
 
@@ -133,9 +137,28 @@ class Box:
         """
         self._recorder.now = now
         self._alarms.moved(self._recorder.move(opened, reason, self._uplink.outbox.alarms()))
+        self._moved_to(opened, reason)
+
+    def disk_is_back(
+        self, opened: "Opened", signer: Signer, left: "Opened", events: Sequence[Event], now: Stamp
+    ) -> None:
+        """The journal on the disk goes on, with all that the one in memory, which is left, has: alarms at once.
+
+        events: those of the journal that is left.
+        """
+        self._recorder.now = now
+        events = [event for event in events if event.seq <= self._recorder.seq]  # what waits is moved as it is
+        alarms = [event for event in events if event.cls == "alarm"]
+        self._alarms.moved(self._recorder.move(opened, "", alarms, signer))
+        settings = {name: value for name, value in left.settings.items() if name != "journal"}
+        cases = self._alarms.rewritten(body for body, _ in opened.cases)
+        self._out.append(Write(cases=cases, seen=left.seen, settings=settings))
+        self._moved_to(opened, "", [event for event in events if event.cls != "alarm"])
+
+    def _moved_to(self, opened: "Opened", reason: str, copies: Sequence[Event] = ()) -> None:
         self._uplink.replace(self._new_outbox(opened))
         self._supervision.compliance.forget()
-        self._recorder.trouble("storage", reason)
+        self._keeping.moved(reason, copies)
 
     # ---- in
 
@@ -154,6 +177,10 @@ class Box:
             case OwedAgain(journal=journal) if journal == self._recorder.journal:
                 self._recorder.pending = message.pending
                 self._uplink.owed_again(message)
+            case Surveyed(journal=journal) if journal == self._recorder.journal:
+                self._keeping.surveyed(message, self._uplink.outbox)
+            case StorageTight(journal=journal) if journal == self._recorder.journal:
+                self._keeping.tight(message)
             case StorageFailed(journal=journal) if journal == self._recorder.journal:
                 self._storage_failed(message.reason)
             case SessionUp():
@@ -177,9 +204,8 @@ class Box:
         self._recorder.now = now
         self._zones.tick(now.mono_s)
         self._central.tick(now.mono_s)
-        oldest_s = self._recorder.oldest_s
-        if oldest_s is not None and not self._recorder.volatile and now.mono_s >= oldest_s + STORAGE_TIMEOUT_S:
-            self._storage_failed(f"the disk has not answered for {STORAGE_TIMEOUT_S:.0f} s; replace the card")
+        if (reason := self._keeping.tick()) is not None:
+            self._storage_failed(reason)
         if (reason := self._uplink.tick(now.mono_s)) is not None:
             self._say_lost(reason)
         self._supervision.tick()
@@ -194,6 +220,7 @@ class Box:
             self._uplink.due_s(),
             self._alarms.due_s(now_s),
             self._feedback.due_s(now_s),
+            self._keeping.due_s(),
             (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
         ]
         return min([now_s + TICK_S_MAX, *(due for due in dues if due is not None)])
@@ -208,7 +235,7 @@ class Box:
                 # What follows it was sealed for the old journal, and `new_journal` seals it anew for the new one.
                 out = [
                     *out[: at + 1],
-                    *(later for later in out[at:] if not isinstance(later, NewJournal | Write | Fetch)),
+                    *(later for later in out[at:] if not isinstance(later, NewJournal | Write | Fetch | Survey)),
                 ]
                 break
         return _one_transaction(out)

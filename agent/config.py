@@ -58,7 +58,7 @@ ONE_EACH = ("pin",)
 """Keys that no two inputs or outputs of one driver share: a pin is one wire."""
 CODE_KINDS = ("scan", "patrol")
 """Kinds of an input that gives codes. `scan` always does; a patrol point may be a contact too."""
-LATER = ("cameras", "evidence", "paths", "retention")
+LATER = ("cameras", "evidence", "paths")
 """Keys that are checked, and that nothing acts on yet."""
 
 M = TypeVar("M", bound=Keys)

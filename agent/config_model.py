@@ -265,8 +265,11 @@ class Retention(Keys):
     """What is kept on the box."""
 
     days: int = number(1, 3650, "days", "delivered events are kept for", 180)
+    journal_mb: int = number(16, 1_000_000, "MB", "of the journal; beyond it the oldest delivered events go", 1024)
     media_mb: int = number(0, 1_000_000, "MB", "evidence files at most", 4096)
-    reserve_mb: int = number(0, 100_000, "MB", "of the disk left free for alarms", 64)
+    reserve_mb: int = number(
+        0, 100_000, "MB", "of the disk left free for alarms, by a file that goes when the disk is full", 64
+    )
 
 
 class Config(Keys):

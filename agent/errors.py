@@ -32,6 +32,11 @@ def sqlite_error(error: sqlite3.Error) -> BoxError:
     return BoxError(str(error), _SQLITE_HINTS.get(code, "the journal cannot be used: see the log of the disk"))
 
 
+def disk_full(error: sqlite3.Error) -> bool:
+    """Whether SQLite found no room on the disk; what it was asked was rolled back."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 # X509 verification results, as OpenSSL numbers them (x509_vfy.h)
 _TLS_HINTS: Final = {
     10: ("its certificate has expired", "renew it, or set this box's clock"),

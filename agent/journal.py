@@ -7,26 +7,40 @@ an event is one statement (its debt and the count come by triggers), and a fetch
 """
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from agent import schema
-from agent.errors import BoxError, sqlite_error
+from agent.errors import BoxError
 from agent.events import ZERO_HASH, Event
+from agent.identity import b64
 from agent.kinds import CLASSES, EventClass
-from agent.mail import Fetch, Write
-from agent.ranges import Range
+from agent.mail import Cause, Fetch, Survey, Surveyed, Write
+from agent.ranges import Hole, Range, joined
 
 FILE = "journal.db"
 OWING_SEQS: Final = 5_000
 """Boxseqs looked at in one transaction when central asks for events again."""
 EVERY: Final = "class IN (0, 1, 2, 3, 4)"
 """All classes, each looked up by the key of `owed`."""
+MEMORY_BYTES: Final = 16_777_216
+"""All the room of a journal in memory."""
+LOOK_ROWS: Final = 2_000
+"""Events looked at in one survey, and so pruned in one transaction."""
+HOLES_MAX: Final = 200
+"""Ranges in one record of what was pruned; it is an event, and that is at most 64 KB."""
+MAY_GO: Final = {
+    False: "NOT EXISTS (SELECT 1 FROM owed o WHERE o.class=e.class AND o.seq=e.seq)"
+    " AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.seq=e.seq)",
+    True: "e.class IN (2, 3)",
+}
+"""What may go while there is room: what central has. What may go when there is none: scans and status."""
 OWE: Final = "INSERT INTO owing VALUES (?,?) ON CONFLICT DO UPDATE SET last=max(last, excluded.last)"
 WAL_BYTES_KEPT: Final = 4_194_304
 """Of the WAL's file, to be written over: a file that grows makes each sync slower."""
@@ -75,6 +89,7 @@ class Journal:
                 self._sql.execute(f"PRAGMA {pragma}")
             schema.bring_up_to_date(self._sql)
             self.pending = self._pending()
+            [self.name] = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone() or [""]
         except BaseException:
             self._sql.close()
             raise
@@ -134,7 +149,7 @@ class Journal:
                 self._apply(write)
                 for event in write.events:
                     pending[event.cls] += 1
-                counted &= not (write.delivered or write.parked)
+                counted &= not (write.delivered or write.parked or write.prune)
             if not counted:
                 pending = self._pending()
             self._sql.execute("COMMIT")
@@ -151,13 +166,16 @@ class Journal:
         for first, last in write.delivered:
             sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq BETWEEN ? AND ?", (first, last))  # noqa: S608
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
-            if self.path is None:  # memory keeps what is owed and no more
-                sql.execute("DELETE FROM events WHERE seq BETWEEN ? AND ?", (first, last))
         for first, last in write.owe:
             sql.execute(OWE, (first, last))
         for seq, reason in write.parked.items():
             sql.execute("INSERT OR REPLACE INTO parked VALUES (?,?)", (seq, reason))
             sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq=?", [seq])  # noqa: S608
+        for first, last, digest in write.prune:
+            for table, where in (("owed", f"{EVERY} AND "), ("parked", ""), ("events", "")):
+                sql.execute(f"DELETE FROM {table} WHERE {where} seq BETWEEN ? AND ?", (first, last))  # noqa: S608
+            sql.execute("DELETE FROM pruned WHERE first BETWEEN ? AND ?", (first, last))
+            sql.execute("INSERT INTO pruned VALUES (?,?,?)", (first, last, digest))
         for case, body in write.cases.items():
             if body is None:
                 sql.execute("DELETE FROM cases WHERE id=?", [case])
@@ -210,6 +228,61 @@ class Journal:
         events = [Event(seq, fetch.cls, body) for seq, body in sorted(pairs)]
         return tuple(events[: fetch.limit]), len(events) > fetch.limit
 
+    # ---- what may go
+
+    def room(self) -> tuple[int, int]:
+        """Bytes in use, and bytes that it may still grow by, its own free pages included."""
+        size, count, spare = (
+            self._sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+        )
+        used = (count - spare) * size
+        if self.path is None:
+            return used, MEMORY_BYTES - used
+        disk = os.statvfs(self.path.parent)
+        return used, disk.f_bavail * disk.f_frsize + spare * size
+
+    def survey(self, wish: Survey) -> Surveyed:
+        """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays."""
+        used, free = self.room()
+        cause: Cause = "disk" if free < wish.free_min else "size" if used > wish.used_max else "days"
+        if cause == "days" and not wish.before:
+            cause = ""
+        nothing = Surveyed(self.name, cause, (), 0, 0, 0)
+        if not cause:
+            return nothing
+        may_go = MAY_GO[cause == "disk" and wish.undelivered]
+        old = "1" if cause != "days" else "json_extract(CAST(e.body AS TEXT), '$.time') < :before"
+        query = (
+            f"WITH rows AS (SELECT seq, class, body FROM events WHERE seq>:after ORDER BY seq LIMIT {LOOK_ROWS}),"  # noqa: S608
+            f" found AS (SELECT e.seq, {MAY_GO[False]} AS delivered FROM rows e WHERE ({may_go}) AND ({old})"
+            "  AND e.seq<(SELECT max(seq) FROM events)"
+            "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB))))"
+            " SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows),"
+            " (SELECT count(*) FROM found WHERE NOT delivered)"
+        )
+        values = {"after": wish.after, "before": wish.before}
+        seqs, last, undelivered = self._sql.execute(query, values).fetchone()
+        if seqs is None:
+            # What is not yet old is followed by what is younger; what is owed may be followed by what is not.
+            return replace(nothing, after=0 if cause == "days" else last or 0)
+        whole = joined((seq, seq) for seq in map(int, seqs.split(",")))[:HOLES_MAX]
+        holes: list[Hole] = []
+        for first, last, digest in map(self._with_neighbours, whole):
+            beside = holes and first <= holes[-1][1] + 1  # one hole lay between two ranges
+            holes.append((holes.pop()[0] if beside else first, last, digest))
+        count = sum(last - first + 1 for first, last in whole)
+        return Surveyed(self.name, cause, tuple(holes), count, undelivered, 0)
+
+    def _with_neighbours(self, found: Range) -> Hole:
+        """A range that is to go as the hole that it will be: with the holes right before and after it."""
+        first, last = found
+        before = self._sql.execute("SELECT first FROM pruned WHERE last=?", [first - 1]).fetchone()
+        after = self._sql.execute("SELECT last, hash FROM pruned WHERE first=?", [last + 1]).fetchone()
+        if after is not None:
+            return (before[0] if before else first), after[0], after[1]
+        [body] = self._sql.execute("SELECT body FROM events WHERE seq=?", [last]).fetchone()
+        return (before[0] if before else first), last, b64(sha256(body).digest())
+
     # ---- care
 
     def wal_bytes(self) -> int:
@@ -227,44 +300,10 @@ class Journal:
         """Another connection to the same file, for a checkpoint beside the writing; to be closed by who asked."""
         return self._connector(str(self.path))
 
+    def everything(self) -> list[Event]:
+        """All its events, oldest first; for a journal in memory, whose size is bounded."""
+        rows = self._sql.execute("SELECT seq, class, body FROM events ORDER BY seq")
+        return [Event(seq, CLASSES[number], body) for seq, number, body in rows]
+
     def close(self) -> None:
         self._sql.close()
-
-
-def open_journal(state_dir: Path, wall_s: float) -> tuple[Journal, str]:
-    """The box's journal, and why it had to be started anew ("" when it had not).
-
-    A file that is no journal, damaged, or of a newer version is moved aside, never deleted. When the disk itself does
-    not work, the journal is in memory: the box stays armed and says so.
-    """
-    path = state_dir / FILE
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            return _usable(path), ""
-        except (sqlite3.OperationalError, OSError):
-            raise
-        except (sqlite3.DatabaseError, BoxError) as error:
-            reason = str(sqlite_error(error) if isinstance(error, sqlite3.Error) else error)
-            for file in state_dir.glob(f"{FILE}*"):
-                if ".aside-" not in file.name:
-                    file.rename(file.with_name(f"{file.name}.aside-{int(wall_s)}"))
-            return _usable(path), reason
-    except sqlite3.Error as error:
-        return Journal(None), str(sqlite_error(error))
-    except OSError as error:
-        return Journal(None), f"{state_dir}: {error.strerror}; check the disk and whom state_dir belongs to"
-
-
-def _usable(path: Path) -> Journal:
-    """The journal of a file, read from once: damage shows here and not at the first press."""
-    journal = Journal(path)
-    try:
-        journal.opened()
-    except (KeyError, TypeError, ValueError) as error:  # no name, or a case that cannot be read
-        journal.close()
-        raise BoxError(f"{path} is damaged ({error!r})", "it was moved aside") from None
-    except BaseException:
-        journal.close()
-        raise
-    return journal

@@ -29,12 +29,15 @@ from agent.mail import (
     Say,
     SessionDown,
     SetOutput,
+    Survey,
     Write,
 )
 from agent.mailbox import Mailbox
 from agent.models import LastEnd
 from agent.mqtt import Session, probe
+from agent.reserve import Reserve
 from agent.status import StatusServer
+from agent.storage import await_disk
 from agent.wires import make_wires
 from agent.writer import Writer
 from drivers.contract import Reading
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 log = logging.getLogger("callbox")
+
+Reopen = Callable[[], tuple[Journal, Signer]]
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
@@ -57,11 +62,16 @@ ARM_S: Final = 3.0
 class Loop:
     """The running daemon."""
 
-    def __init__(self, config: "Config", journal: Journal, signer: Signer, boot: str, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+    def __init__(
+        self, config: "Config", journal: Journal, signer: Signer, boot: str, clock: Clock, reopen: Reopen
+    ) -> None:
+        """reopen: has the journal on the disk again, or raises sqlite3.Error, OSError, BoxError."""
+        self._config, self._clock, self._reopen = config, clock, reopen
         self._mailbox = Mailbox()
         self._opened = journal.opened()
-        self._worker = Writer(journal, self._mailbox.answer)
+        self._reserve = Reserve(config.state_dir, config.retention.reserve_mb * 1_000_000)
+        self._worker = Writer(journal, self._mailbox.answer, None if self._opened.volatile else self._reserve)
+        self._back: deque[tuple[Journal, Signer]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
         self._exit = ""
@@ -99,6 +109,8 @@ class Loop:
             log.warning(
                 "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
             )
+        if self._opened.volatile:
+            self._await_disk(lambda: True)
         armed_by_s = time.monotonic() + ARM_S
         told: int | None = None
         while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
@@ -133,6 +145,8 @@ class Loop:
         now = self._clock.now()
         for message in messages:
             self._handle(message, now)
+        if self._back:
+            self._disk_is_back(*self._back.popleft())
         if not messages or now.mono_s >= due_s:
             self._box.tick(now)
         self._execute()
@@ -165,7 +179,7 @@ class Loop:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Write() | Fetch():
+            case Write() | Fetch() | Survey():
                 self._worker.ask(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
@@ -182,11 +196,30 @@ class Loop:
             case Exit(reason):
                 self._exit = reason
             case NewJournal(reason):
-                journal = Journal(None)
+                failed, journal = self._worker, Journal(None)
                 self._worker = Writer(journal, self._mailbox.answer)
                 self._box.new_journal(journal.opened(), reason, self._clock.now())
+                self._await_disk(lambda: failed.ended)
             case Say(level, text):
                 log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+
+    # ---- a disk that failed
+
+    def _await_disk(self, left: Callable[[], bool]) -> None:
+        def back(again: tuple[Journal, Signer]) -> None:
+            self._back.append(again)
+            self._mailbox.wake()
+
+        await_disk(self._reopen, left, back)
+
+    def _disk_is_back(self, journal: Journal, signer: Signer) -> None:
+        """All that the journal in memory has goes to the one on the disk."""
+        self._worker.close(GOODBYE_S, keep=True)
+        memory = self._worker.journal
+        self._worker = Writer(journal, self._mailbox.answer, self._reserve)
+        self._box.disk_is_back(journal.opened(), signer, memory.opened(), memory.everything(), self._clock.now())
+        memory.close()
+        log.info("the disk is back: journal %s", self._worker.name)
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}

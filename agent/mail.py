@@ -10,7 +10,11 @@ from typing import Literal
 
 from agent.events import Event
 from agent.kinds import EventClass
-from agent.ranges import Range
+from agent.ranges import Hole, Range
+
+Cause = Literal["", "days", "size", "disk"]
+"""Why events go from the journal."""
+
 
 # ---- in
 
@@ -42,6 +46,31 @@ class OwedAgain:
     journal: str
     first: int
     pending: Mapping[EventClass, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What may go from the journal.
+
+    cause: why something has to, "" when nothing has. ranges: what may go now, joined with the holes beside it; hashes
+    of their last events. count: events in them; undelivered: of these, what central has not. after: where to go on
+    looking, 0 when the end was reached.
+    """
+
+    journal: str
+    cause: Cause
+    ranges: tuple[Hole, ...]
+    count: int
+    undelivered: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageTight:
+    """The disk was full; the reserve was given up for what had to be written, and there is no second one."""
+
+    journal: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +133,19 @@ class Answered:
     reason: str
 
 
-Message = Recorded | Fetched | OwedAgain | StorageFailed | SessionUp | SessionDown | Acked | Arrived | Answered
+Message = (
+    Recorded
+    | Fetched
+    | OwedAgain
+    | Surveyed
+    | StorageTight
+    | StorageFailed
+    | SessionUp
+    | SessionDown
+    | Acked
+    | Arrived
+    | Answered
+)
 
 
 # ---- out
@@ -115,8 +156,8 @@ class Write:
     """To the journal, all in one transaction. Events are owed from then on.
 
     cases: open cases by id, None removes one. delivered: ranges that are owed no more; these alone may come later. owe:
-    ranges that are to be owed again.
-    parked: boxseq to reason. seen: ids of commands, with the wall second after which they may be forgotten.
+    ranges that are to be owed again. parked: boxseq to reason. seen: ids of commands, with the wall second after which
+    they may be forgotten. prune: ranges whose events go for good.
     """
 
     events: tuple[Event, ...] = ()
@@ -126,6 +167,7 @@ class Write:
     parked: Mapping[int, str] = field(default_factory=dict)
     seen: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    prune: tuple[Hole, ...] = ()
 
     @property
     def at_once(self) -> bool:
@@ -135,7 +177,7 @@ class Write:
     @property
     def something(self) -> bool:
         """It is more than marks of what is delivered."""
-        return bool(self.events or self.cases or self.owe or self.parked or self.seen or self.settings)
+        return bool(self.events or self.cases or self.owe or self.parked or self.seen or self.settings or self.prune)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +187,21 @@ class Fetch:
     cls: EventClass
     after: int
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """To the journal: what may go? Events before a time, beyond a size, or for want of room; after boxseq `after`.
+
+    before: RFC 3339, "" for no limit of age. used_max: bytes of the journal. free_min: bytes of room for it.
+    undelivered: for want of room also scans and status that central has not.
+    """
+
+    before: str
+    used_max: int
+    free_min: int
+    after: int
+    undelivered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +269,4 @@ class Say:
     text: str
 
 
-Action = Write | Fetch | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say
+Action = Write | Fetch | Survey | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say

@@ -13,9 +13,10 @@ from typing import IO, Final
 from agent import config as config_module
 from agent.clock import Clock, boot_id
 from agent.errors import BoxError
-from agent.identity import KEY_FILE, Ed25519Signer, load_or_make_key
-from agent.journal import Journal, open_journal
+from agent.identity import KEY_FILE, Ed25519Signer, Signer, load_or_make_key
+from agent.journal import Journal
 from agent.loop import SIGNALS, Loop
+from agent.storage import open_journal, renewed_journal
 
 log = logging.getLogger("callbox")
 LOCK = "lock"
@@ -35,7 +36,15 @@ def run(path: Path) -> int:
     config = config_module.load(path)
     lock = _lock(config.state_dir)
     journal, new_journal = open_journal(config.state_dir, time.time()) if lock else (Journal(None), NO_LOCK)
-    loop = Loop(config, journal, _signer(config.state_dir), boot_id(), Clock())
+
+    def reopen() -> tuple[Journal, Signer]:
+        nonlocal lock
+        lock = lock or _lock(config.state_dir)
+        if lock is None:
+            raise BoxError(NO_LOCK, "it is tried again")
+        return renewed_journal(config.state_dir), load_or_make_key(config.state_dir)
+
+    loop = Loop(config, journal, _signer(config.state_dir), boot_id(), Clock(), reopen)
 
     def reloadable() -> bool:
         try:

@@ -129,6 +129,20 @@ class ParkedData(TypedDict):
     """central's words, or the broker's limit"""
 
 
+class PrunedData(TypedDict):
+    """Events went from the box's journal for good. Central need not wait for any of them."""
+
+    cause: Literal["days", "size", "disk"]
+    """they were old; the journal was larger than the config grants; the disk was full"""
+    count: Count
+    """how many went now"""
+    undelivered: NotRequired[Count]
+    """how many of these central had not said that it stored: scans and status, and only when the disk was full"""
+    holes: Annotated[list[Annotated[list[Any], Limits(minItems=3, maxItems=3)]], Limits(maxItems=200)]
+    """[first, last, hash] of each hole, with those beside it: boxseqs, both included, and the SHA-256 of the last
+    event's bytes, base64url, which is the `prevhash` of the event after it"""
+
+
 class ScanData(TypedDict):
     """A code was read, or a patrol point touched."""
 
@@ -308,5 +322,6 @@ DATA: Final[Mapping[str, type]] = {
     "audit.acknowledged": CaseData,
     "audit.closed": CaseData,
     "audit.config": ConfigData,
+    "audit.pruned": PrunedData,
 }
 """Every type of the contract, `callbox.` left out, to its data."""

@@ -262,6 +262,10 @@ class Outbox:
         self._forget([(event.seq, event.seq) for event in found])
         return found
 
+    def drop(self, ranges: Iterable[Range]) -> None:
+        """These events are no more."""
+        self._forget(list(ranges))
+
     def alarms(self) -> list[Event]:
         """The alarms that are here, oldest first: in memory, whatever becomes of the disk."""
         lane = self._lanes["alarm"]

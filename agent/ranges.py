@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 Range = tuple[int, int]
 """First and last boxseq, both included."""
 
+Hole = tuple[int, int, str]
+"""A range of events that are no more, and the hash of the last of them, base64url: the next one's `prevhash`."""
+
 
 def joined(ranges: Iterable[Range]) -> list[Range]:
     """The same boxseqs in as few ranges as there can be, lowest first."""

@@ -145,17 +145,25 @@ class Recorder:
             data["new_journal"] = new_journal
         self.record("status.started", "box", data, settings=settings)
 
-    def move(self, opened: "Opened", reason: str, owed: Iterable[Event]) -> dict[int, int]:
-        """Goes on in another journal, because the disk has failed: boxseq there by boxseq in the old one.
+    def move(
+        self, opened: "Opened", reason: str, owed: Iterable[Event], signer: Signer | None = None
+    ) -> dict[int, int]:
+        """Goes on in another journal, because the disk has failed or is back: boxseq there by boxseq in the old one.
 
         owed: recorded events that are to go out from the new one too: nobody knows whether the disk comes back. Ids
-        stay, so that central drops what it may still get from the old journal as a repeat.
+        stay, so that central drops what it may still get from the old journal as a repeat. signer: from now on.
         """
         waiting = self._waiting
+        if signer is not None:
+            self._signer, self.public = signer, signer.public
         self._take_over(opened)
         self.started("storage", reason, {})
         seqs = {event.seq: self._seal(redraft(event), None, Write()).seq for event in owed}
         return seqs | {old.event.seq: self._seal(old.draft, old.then, Write()).seq for old in waiting}
+
+    def copy(self, event: Event) -> None:
+        """An event of another journal in this one too, under its id."""
+        self._seal(redraft(event), None, Write())
 
     def park(self, event: Event, reason: str) -> None:
         """Nobody can take it: it is owed no more, and that is an event, unless it is about such an event itself."""

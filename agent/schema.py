@@ -4,6 +4,7 @@ events    every event as it was sealed; never changed
 owed      what central has not said that it stored: a row for every new event, by a trigger
 pending   how many of each class are owed: kept by triggers, so that nobody has to count them
 owing     ranges that are to be owed again and are not yet
+pruned    ranges of events that are no more, with the hash of the last of each
 parked    owed no more because nobody can take it, with the reason
 cases     open alarm cases, written with the event that changed them
 commands  ids of commands already seen, until they expire
@@ -34,10 +35,11 @@ def m001_first(db: "Database") -> None:
     db.execute("INSERT INTO settings VALUES ('journal', ?)", [secrets.token_hex(4)])
 
 
-def m002_pending(db: "Database") -> None:
+def m002_pending_and_pruned(db: "Database") -> None:
     """An event's row is one statement, and its debt and the count come with it: see `Journal.write`."""
     db.execute("ALTER TABLE events DROP COLUMN id")
     db.execute("CREATE TABLE owing (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)")
+    db.execute("CREATE TABLE pruned (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, hash TEXT NOT NULL)")
     db.execute("CREATE TABLE pending (class INTEGER PRIMARY KEY, events INTEGER NOT NULL)")
     db.execute("INSERT INTO pending VALUES (0, 0), (1, 0), (2, 0), (3, 0), (4, 0)")
     db.execute("UPDATE pending SET events = (SELECT count(*) FROM owed WHERE owed.class = pending.class)")
@@ -57,7 +59,7 @@ def bring_up_to_date(sql: sqlite3.Connection) -> None:
     from sqlite_utils import Database, Migrations  # a seventh of a second, on the way of an alarm box to its inputs
 
     migrations = Migrations("callbox.journal")
-    for step in (m001_first, m002_pending):
+    for step in (m001_first, m002_pending_and_pruned):
         migrations(name=step.__name__)(step)
     sql.execute(f"PRAGMA application_id={APPLICATION_ID}")
     migrations.apply(Database(sql))

@@ -14,12 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, TypeVar
 
-from agent.errors import sqlite_error
+from agent.errors import disk_full, sqlite_error
 from agent.journal import Journal
-from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Write
+from agent.mail import (
+    Fetch,
+    Fetched,
+    OwedAgain,
+    Recorded,
+    StorageFailed,
+    StorageTight,
+    Survey,
+    Surveyed,
+    Write,
+)
 from agent.ranges import Range, joined
+from agent.reserve import Reserve
 
 PACE_S: Final = 0.1
 PACE_WRITES: Final = 200
@@ -39,49 +50,54 @@ EVENTS_A_PAGE: Final = 6
 WAL_BYTES_MAX: Final = 67_108_864
 """Above this the writing waits for a checkpoint: beside a writing without pause it may never come to its end."""
 
+Answer = Recorded | Fetched | OwedAgain | Surveyed | StorageTight | StorageFailed
+T = TypeVar("T")
+
 
 class Writer:
     """The journal's one writer. After an error it says `StorageFailed` and stops; nothing is retried blindly."""
 
-    def __init__(
-        self, journal: Journal, answer: Callable[[Recorded | Fetched | OwedAgain | StorageFailed], None]
-    ) -> None:
+    def __init__(self, journal: Journal, answer: Callable[[Answer], None], reserve: Reserve | None = None) -> None:
         """answer: called in this thread; never blocks."""
-        self._start(journal, answer)
+        self._start(journal, answer, reserve)
         self._bell: SimpleQueue[None] = SimpleQueue()
-        self._closing = False
+        self._closing = self._keep = False
         self._helper: threading.Thread | None = None
         self.progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def _start(
-        self, journal: Journal, answer: Callable[[Recorded | Fetched | OwedAgain | StorageFailed], None]
-    ) -> None:
-        self._journal, self._answer = journal, answer
+    def _start(self, journal: Journal, answer: Callable[[Answer], None], reserve: Reserve | None = None) -> None:
+        self.journal, self._answer, self._reserve = journal, answer, reserve
         opened = journal.opened()
         self.name, self._through = opened.name, opened.seq
-        self._inbox: deque[Write | Fetch] = deque()
+        self._inbox: deque[Write | Fetch | Survey] = deque()
         self._writes: deque[Write] = deque()
         self._fetches: deque[Fetch] = deque()
+        self._surveys: deque[Survey] = deque()
         self._marks: list[Range] = []
         self._marked_s = self._written_s = float("-inf")
         self._in_a_hurry, self._sleeps_long = False, True
         self._owing = True  # perhaps: a start looks
         self._pages = PAGES_BUSY  # of an earlier run
 
-    def ask(self, request: Write | Fetch) -> None:
-        """Queues a request; `Recorded` or `Fetched` answers it. The asker bounds how much it asks at once."""
+    def ask(self, request: Write | Fetch | Survey) -> None:
+        """Queues a request; `Recorded`, `Fetched` or `Surveyed` answers it. The asker bounds what it asks at once."""
         self._inbox.append(request)
         # A writer that looks by itself within PACE_S is left alone: in a storm each wake-up costs more than the row.
-        if self._sleeps_long or isinstance(request, Fetch) or request.at_once or len(self._inbox) >= PACE_WRITES:
+        if self._sleeps_long or not isinstance(request, Write) or request.at_once or len(self._inbox) >= PACE_WRITES:
             self._bell.put(None)
 
-    def close(self, timeout_s: float) -> bool:
-        """Writes what waits and closes the file; False when the disk did not let it in time."""
-        self._closing = True
+    def close(self, timeout_s: float, *, keep: bool = False) -> bool:
+        """Writes what waits and closes the file; False when the disk did not let it in time. keep: leaves it open."""
+        self._closing, self._keep = True, keep
         self._bell.put(None)
         self._thread.join(timeout_s)
+        return self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Its thread is no more."""
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -98,23 +114,29 @@ class Writer:
                 due_s = self.turn(time.monotonic(), closing=self._closing)
         except sqlite3.Error as error:
             self._answer(StorageFailed(self.name, str(sqlite_error(error))))
+        except Exception as error:  # noqa: BLE001  whatever ends this thread, the box hears of it and goes on in memory
+            self._answer(StorageFailed(self.name, f"{type(error).__name__}: {error}; a fault of ours: report it"))
         if self._helper is not None:
             self._helper.join()
         with suppress(sqlite3.Error):  # the promise was made, or refused, before
-            self._journal.close()
+            if not self._keep:
+                self.journal.close()
 
     # ---- what to do next; without a thread or a clock, so that the simulated world can do it too
 
     @property
     def idle(self) -> bool:
         """Nothing waits."""
-        return not (self._inbox or self._writes or self._fetches or self._marks)
+        return not (self._inbox or self._writes or self._fetches or self._surveys or self._marks)
 
     def _accept(self, now_s: float) -> None:
         while self._inbox:
             request = self._inbox.popleft()
             if isinstance(request, Fetch):
                 self._fetches.append(request)
+                continue
+            if isinstance(request, Survey):
+                self._surveys.append(request)
                 continue
             if request.delivered:
                 self._marked_s = self._marked_s if self._marks else now_s
@@ -135,11 +157,14 @@ class Writer:
             return now_s
         if self._fetches:
             fetch = self._fetches.popleft()
-            self._answer(Fetched(self.name, fetch.cls, fetch.after, *self._journal.fetch(fetch)))
+            self._answer(Fetched(self.name, fetch.cls, fetch.after, *self.journal.fetch(fetch)))
+            return now_s
+        if self._surveys:
+            self._answer(self.journal.survey(self._surveys.popleft()))
             return now_s
         if self._owing and not self._marks and not closing:
-            if (owed := self._journal.owe_some()) is not None:
-                self._answer(OwedAgain(self.name, owed[0], dict(self._journal.pending)))
+            if (owed := self._with_room(self.journal.owe_some)) is not None:
+                self._answer(OwedAgain(self.name, owed[0], dict(self.journal.pending)))
                 return now_s
             self._owing = False
         self._care(quiet=now_s >= self._written_s + SETTLE_S)
@@ -152,7 +177,7 @@ class Writer:
 
     def _commit(self, now_s: float) -> None:
         taken: list[Write] = []
-        self._journal.write(self._group(taken, now_s))
+        self._with_room(lambda: self.journal.write([*taken] or self._group(taken, now_s)))
         self._written_s, self._in_a_hurry = now_s, any(write.at_once for write in self._writes)
         self._pages += COMMIT_PAGES
         for write in taken:
@@ -160,7 +185,17 @@ class Writer:
                 self._through = write.events[-1].seq
             self._owing |= bool(write.owe)
             self._pages += len(write.events) // EVENTS_A_PAGE + len(write.delivered)
-        self._answer(Recorded(self.name, self._through, dict(self._journal.pending)))
+        self._answer(Recorded(self.name, self._through, dict(self.journal.pending)))
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Does it; on a full disk once more, in the room that the reserve held. What failed was rolled back whole."""
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not disk_full(error) or self._reserve is None or not self._reserve.give_up():
+                raise
+            self._answer(StorageTight(self.name, str(sqlite_error(error))))
+            return work()
 
     def _group(self, taken: list[Write], now_s: float) -> Iterator[Write]:
         """What goes into one transaction; what arrives while it is being written still joins."""
@@ -175,17 +210,19 @@ class Writer:
             yield taken[-1]
 
     def _care(self, *, quiet: bool) -> None:
-        """Keeps the WAL small, beside the writing: with a large one each commit gets slower."""
-        if self._journal.path is None or self._pages <= (PAGES_QUIET if quiet else PAGES_BUSY):
+        """Keeps the WAL small, beside the writing (with a large one each commit gets slower), and the reserve held."""
+        if quiet and self._reserve is not None and not self._reserve.held:
+            self._reserve.hold()
+        if self.journal.path is None or self._pages <= (PAGES_QUIET if quiet else PAGES_BUSY):
             return
-        if self._journal.wal_bytes() > WAL_BYTES_MAX:
+        if self.journal.wal_bytes() > WAL_BYTES_MAX:
             self._pages = 0
-            self._journal.checkpoint()
+            self.journal.checkpoint()
         elif self._helper is None or not self._helper.is_alive():
             self._pages = 0
             self._helper = threading.Thread(target=self._checkpoint, name="journal-checkpoint", daemon=True)
             self._helper.start()
 
     def _checkpoint(self) -> None:
-        with suppress(sqlite3.Error), closing(self._journal.second()) as beside:
+        with suppress(sqlite3.Error), closing(self.journal.second()) as beside:
             beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

@@ -38,6 +38,8 @@ from agent.mail import (
     SessionUp,
     SetOutput,
     StorageFailed,
+    Survey,
+    Surveyed,
     Write,
 )
 from drivers.contract import Code, Edge, Health, Reading
@@ -206,6 +208,8 @@ class Bench:
 
     def _do(self, action: Action) -> None:
         match action:
+            case Survey():
+                self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)
             case Write() | Fetch():
                 self.held.append(action)
                 if self.disk_works:
@@ -224,6 +228,18 @@ class Bench:
                 self.box.new_journal(self.journal.opened(), reason, self.stamp)
             case Drop() | Say() | Probe() | Exit():
                 pass
+
+    def disk_returns(self, disk: "FakeJournal") -> None:
+        """As the loop does it: what memory has is written and handed over."""
+        memory = self.journal
+        for request in self.held:
+            if isinstance(request, Write):
+                memory.commit(request)
+        self.held.clear()
+        self.journal = disk
+        events = [memory.events[seq] for seq in sorted(memory.events)]
+        self.box.disk_is_back(disk.opened(), Ed25519Signer(BOX_KEY), memory.opened(), events, self.stamp)
+        self.act()
 
     def commit(self) -> None:
         """The disk answers all that waits for it."""

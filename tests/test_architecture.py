@@ -21,6 +21,7 @@ PURE = {
     "events",
     "feedback",
     "inputs",
+    "keeping",
     "kinds",
     "lane",
     "link",
@@ -30,6 +31,7 @@ PURE = {
     "outbox",
     "ranges",
     "recorder",
+    "retention",
     "supervision",
     "uplink",
     "window",
@@ -45,7 +47,7 @@ IO = {
 DOORS = {
     "paho": {"agent/mqtt.py"},
     "sqlite3": {
-        *("agent/journal.py", "agent/schema.py", "agent/writer.py", "agent/reader.py"),
+        *("agent/journal.py", "agent/schema.py", "agent/writer.py", "agent/reader.py", "agent/storage.py"),
         "agent/errors.py",  # maps what it says
     },
     "sqlite_utils": {"agent/schema.py"},

@@ -69,7 +69,7 @@ def test_a_small_config_has_the_defaults_of_the_contract(file: Path) -> None:
     assert config.box.name == "b"
     assert config.state_dir == Path("/var/lib/callbox")
     assert (config.delivery, config.profile, config.receipt_timeout_s) == ("receipt", "dp4", 10)
-    assert (config.retention.days, config.retention.media_mb, config.retention.reserve_mb) == (180, 4096, 64)
+    assert (config.retention.days, config.retention.journal_mb, config.retention.reserve_mb) == (180, 1024, 64)
     [alarm] = config.inputs
     assert (alarm.debounce_ms, alarm.cameras, alarm.keys.pin, alarm.keys.normally) == (20, (), 17, "open")
     assert type(config.drivers[0].options) is registry.driver_type("gpio").Options
@@ -561,6 +561,7 @@ OTHER: dict[str, Any] = {
     "operators.key": OTHER_KEY,
     "operators.may": ["test"],
     "retention.days": 181,
+    "retention.journal_mb": 17,
     "retention.media_mb": 1,
     "retention.reserve_mb": 1,
 }
@@ -669,7 +670,6 @@ def test_what_is_allowed_and_unwise_or_idle_is_noticed(file: Path) -> None:
         "no",
         "no",
         "cameras",
-        "retention",
         "outputs[0]",
     ]
     assert notices(loaded(file, SMALL + "delivery: puback\n"))[0].startswith("delivery: puback counts")

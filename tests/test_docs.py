@@ -108,7 +108,7 @@ def test_a_press_really_takes_the_way_that_the_architecture_tells_in_that_order(
     tour = ARCHITECTURE.split("## What happens on a press")[1].split("\n## ")[0].split("\n14. ")[0]
     doors = {
         name
-        for door in ("clock", "journal", "loop", "mailbox", "mqtt", "wires", "writer")
+        for door in ("clock", "journal", "loop", "mailbox", "mqtt", "storage", "wires", "writer")
         for name in in_file("agent", door)
     }
     doors |= in_file("drivers", "gpio")

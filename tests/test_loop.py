@@ -9,10 +9,14 @@ import pytest
 
 from agent.clock import Clock, boot_id
 from agent.config import load
-from agent.identity import Ed25519Signer
+from agent.identity import Ed25519Signer, Signer
 from agent.journal import Journal
 from agent.loop import Loop
 from agent.models import LastEnd
+
+
+def no_disk() -> tuple[Journal, Signer]:
+    raise OSError("not here")
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ links: [{{url: "mqtt://127.0.0.1:1"}}]
 drivers: [{{id: panel, type: line, port: {tmp_path}/none}}]
 inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
 """)
-    yield Loop(load(file), Journal(None), Ed25519Signer.generate(), boot_id(), Clock())
+    yield Loop(load(file), Journal(None), Ed25519Signer.generate(), boot_id(), Clock(), no_disk)
     for number, handler in kept.items():
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)

@@ -12,10 +12,8 @@ from test_journal import DEADLINE_S, chain, sealed
 
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
-from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Write
-from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Writer
-
-Answer = Recorded | Fetched | OwedAgain | StorageFailed
+from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Survey, Write
+from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Writer
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ class Turns(Writer):
         self.chain = chain(self.name)
         self.cared: list[bool] = []
         self.joins: list[Write] = []
-        write = self._journal.write
+        write = self.journal.write
 
         def joined(writes: Any) -> None:
             def while_it_is_written() -> Any:
@@ -46,7 +44,7 @@ class Turns(Writer):
 
             write(while_it_is_written())
 
-        self._journal.write = joined  # type: ignore[method-assign]
+        self.journal.write = joined  # type: ignore[method-assign]
 
     def _care(self, *, quiet: bool) -> None:
         self.cared.append(quiet)
@@ -54,7 +52,7 @@ class Turns(Writer):
     def add(self, *classes: EventClass, **more: Any) -> Write:
         return Write(events=tuple(sealed(self.chain, cls) for cls in classes), **more)
 
-    def ask(self, request: Write | Fetch) -> None:
+    def ask(self, request: Write | Fetch | Survey) -> None:
         self._inbox.append(request)
 
     def commits(self, now_s: float) -> list[int]:

@@ -28,7 +28,7 @@ from agent.box import Box
 from agent.events import Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer
 from agent.journal import Journal
-from agent.mail import Connect, Drop, Exit, Fetch, Message, NewJournal, Probe, Publish, Say, SetOutput, Write
+from agent.mail import Connect, Drop, Exit, Fetch, Message, NewJournal, Probe, Publish, Say, SetOutput, Survey, Write
 from drivers.contract import Code, Edge, Health, Reading
 
 EPOCH_S: Final = 1_800_000_000.0
@@ -175,7 +175,7 @@ class World:
                 if not isinstance(action, SetOutput):
                     self.note(f"    {_short(action)}")
                 match action:
-                    case Write() | Fetch():
+                    case Write() | Fetch() | Survey():
                         self._worker.ask(action)
                     case SetOutput(output, on):
                         self._lamp(output, on)

@@ -8,7 +8,7 @@ from world_wire import Around, Central
 
 from agent.errors import sqlite_error
 from agent.journal import Journal
-from agent.mail import Fetch, StorageFailed, Write
+from agent.mail import Fetch, StorageFailed, Survey, Write
 from agent.writer import COMMIT_PAGES, Writer
 
 PAGES_QUIET: Final = 2 * COMMIT_PAGES
@@ -36,7 +36,7 @@ class Worker(Writer):
         self.volatile = journal.opened().volatile
         self._busy, self._dead, self._round_no = False, False, 0
 
-    def ask(self, request: Write | Fetch) -> None:
+    def ask(self, request: Write | Fetch | Survey) -> None:
         self._inbox.append(request)
         if not self._busy:
             self._plan(self._world.rng.uniform(0, 0.002))
@@ -57,7 +57,7 @@ class Worker(Writer):
             world.note(f"journal {self.name}: {error}")
             self._answer(StorageFailed(self.name, str(sqlite_error(error))))
             self._dead = True
-            self._journal.close()
+            self.journal.close()
         if not self.volatile and not self._dead:
             world.checker.written(world.central)
         did_something = self._answers or self._dead
@@ -66,7 +66,7 @@ class Worker(Writer):
     def _care(self, *, quiet: bool) -> None:
         if self._pages > (PAGES_QUIET if quiet else PAGES_BUSY):
             self._pages = 0
-            self._journal.checkpoint()
+            self.journal.checkpoint()
 
     def _done(self, due_s: float) -> None:
         if self._life != self._world.life:
@@ -89,4 +89,4 @@ class Worker(Writer):
         while not self.idle and not self._dead:
             self.turn(self._world.t, closing=True)
         if not self._dead:
-            self._journal.close()
+            self.journal.close()

@@ -1,0 +1,237 @@
+"""The disk of the journal: a copy in the place of a file that cannot be trusted, and the reserve."""
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from test_journal import DEADLINE_S, Opened, chain, sealed
+
+from agent import storage
+from agent.errors import BoxError
+from agent.journal import FILE, Journal
+from agent.kinds import EventClass
+from agent.mail import Recorded, StorageFailed, StorageTight, Write
+from agent.reserve import FILE as RESERVE
+from agent.reserve import Reserve
+from agent.storage import COPY, LEFT, await_disk, open_journal, renewed_journal
+from agent.writer import Answer, Writer
+
+CLASSES: tuple[EventClass, ...] = ("alarm", "scan", "audit")
+
+
+class CutError(BaseException):
+    """The power is gone."""
+
+
+def content(journal: Journal) -> tuple[Any, ...]:
+    return journal.opened(), journal.everything(), journal.pending
+
+
+def test_a_renewed_journal_is_the_same_in_another_file(tmp_path: Path) -> None:
+    made = Opened(tmp_path / FILE)
+    for _ in range(30):
+        made.record(*CLASSES, settings={"raised door": "1"}, cases={"c": '{"id": "c", "last_seq": 1}'})
+    made.journal.write([Write(delivered=((1, 40),))])
+    before, inode = content(made.journal), (tmp_path / FILE).stat().st_ino
+    made.journal.close()
+    again = renewed_journal(tmp_path)
+    assert content(again) == before
+    assert (tmp_path / FILE).stat().st_ino != inode
+    assert not (tmp_path / COPY).exists() and not (tmp_path / LEFT).exists()
+    again.write([Write(events=(sealed(made.chain),))])
+    again.close()
+
+
+def test_what_stood_in_the_old_wal_alone_is_in_the_copy_and_the_old_wal_is_not_taken_for_the_new_ones(
+    tmp_path: Path,
+) -> None:
+    made = Opened(tmp_path / FILE)
+    made.record("alarm")
+    made.journal.checkpoint()
+    made.record("scan", "scan")
+    for name in (FILE, f"{FILE}-wal"):  # as a crash leaves them
+        shutil.copy(tmp_path / name, tmp_path / f"kept-{name}")
+    made.journal.close()
+    for name in (FILE, f"{FILE}-wal"):
+        (tmp_path / f"kept-{name}").rename(tmp_path / name)
+    again = renewed_journal(tmp_path)
+    assert again.opened().seq == 3
+    again.close()
+
+
+def test_a_power_cut_at_any_step_of_it_leaves_the_old_journal_or_the_new_one_whole(tmp_path: Path) -> None:
+    calls = ("rename", "unlink", "touch")
+    for cut_at in range(1, 60):
+        place = tmp_path / str(cut_at)
+        place.mkdir()
+        made = Opened(place / FILE)
+        made.record(*CLASSES * 5)
+        before = content(made.journal)
+        made.journal._sql.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        made.record("alarm")
+        before = content(made.journal)
+        for name in (FILE, f"{FILE}-wal"):
+            shutil.copy(place / name, place / f"kept-{name}")
+        made.journal.close()
+        for name in (FILE, f"{FILE}-wal"):
+            (place / f"kept-{name}").rename(place / name)
+        counted = 0
+
+        def cut(what: Callable[..., Any], now: bool = False, cut_at: int = cut_at) -> Callable[..., Any]:
+            def step(*args: Any, **more: Any) -> Any:
+                nonlocal counted
+                counted += 1
+                if counted == cut_at:
+                    raise CutError
+                return what(*args, **more)
+
+            return step
+
+        patches = [mock.patch.object(Path, name, cut(getattr(Path, name))) for name in calls]
+        patches.append(mock.patch.object(storage, "_sync", cut(storage._sync)))
+        done = False
+        for patch in patches:
+            patch.start()
+        try:
+            renewed_journal(place).close()
+            done = True
+        except CutError:
+            pass
+        finally:
+            mock.patch.stopall()
+        journal, reason = open_journal(place, 0.0)
+        assert (content(journal), reason) == (before, ""), f"cut at step {cut_at}"
+        assert {file.name for file in place.iterdir()} <= {FILE, f"{FILE}-wal", f"{FILE}-shm"}
+        journal.close()
+        if done:
+            assert cut_at > 8
+            return
+    raise AssertionError("it has no end")
+
+
+def test_a_disk_is_tried_until_it_works_and_only_when_the_old_writer_has_left_it(monkeypatch: Any) -> None:
+    monkeypatch.setattr(storage, "RETURN_S", 0.01)
+    left, back, tries = threading.Event(), threading.Event(), []
+
+    def reopen() -> str:
+        assert left.is_set()
+        tries.append(1)
+        match len(tries):
+            case 1:
+                raise OSError("not yet")
+            case 2:
+                raise sqlite3.OperationalError("disk I/O error")
+            case 3:
+                raise BoxError("locked", "wait")
+        return "journal"
+
+    got: list[str] = []
+
+    def take(found: str) -> None:
+        got.append(found)
+        back.set()
+
+    await_disk(reopen, left.is_set, take)
+    assert not back.wait(0.05)
+    left.set()
+    assert back.wait(DEADLINE_S)
+    assert (got, len(tries)) == (["journal"], 4)
+
+
+# ---- the reserve
+
+
+def test_the_reserve_takes_its_room_and_gives_it_back_as_a_whole(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, 1_000_000)
+    reserve.hold()
+    assert reserve.held
+    stat = (tmp_path / RESERVE).stat()
+    assert (stat.st_size, stat.st_blocks * 512 >= 1_000_000) == (1_000_000, True), "no hole in it"
+    assert reserve.give_up()
+    assert not (tmp_path / RESERVE).exists() and not reserve.held
+    assert not reserve.give_up(), "there is no second one"
+
+
+def test_no_reserve_is_made_where_it_would_take_the_rest_of_the_disk(tmp_path: Path) -> None:
+    disk = os.statvfs(tmp_path)
+    reserve = Reserve(tmp_path, disk.f_bavail * disk.f_frsize)
+    reserve.hold()
+    assert not reserve.held and not (tmp_path / RESERVE).exists()
+
+
+def test_a_reserve_of_an_earlier_run_is_known_again_and_one_of_another_size_made_anew(tmp_path: Path) -> None:
+    Reserve(tmp_path, 4_096).hold()
+    again = Reserve(tmp_path, 4_096)
+    again.hold()
+    assert again.held
+    Reserve(tmp_path, 8_192).hold()
+    assert (tmp_path / RESERVE).stat().st_size == 8_192
+
+
+class Full:
+    """A journal whose disk is full until the reserve is given up."""
+
+    def __init__(self, path: Path, reserve: Reserve | None) -> None:
+        self.answers: list[Answer] = []
+        self.writer = Writer.__new__(Writer)
+        self.writer._start(Journal(path), self.answers.append, reserve)
+        self.chain = chain(self.writer.name)
+        write = self.writer.journal.write
+
+        def full(writes: Any) -> None:
+            if reserve is None or (path.parent / RESERVE).exists() or self.hopeless:
+                list(writes)
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            write(writes)
+
+        self.hopeless = False
+        self.writer.journal.write = full  # type: ignore[method-assign]
+
+
+def test_on_a_full_disk_the_reserve_is_given_up_and_the_same_events_are_written(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, 4_096)
+    reserve.hold()
+    made = Full(tmp_path / FILE, reserve)
+    made.writer._inbox.append(Write(events=(sealed(made.chain, "scan"),)))
+    made.writer._inbox.append(Write(events=(sealed(made.chain, "alarm"),)))
+    made.writer.turn(1.0)
+    assert [type(answer) for answer in made.answers] == [StorageTight, Recorded]
+    assert [event.seq for event in made.writer.journal.everything()] == [1, 2]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_disk_that_is_full_without_a_reserve_or_in_spite_of_it_has_failed(tmp_path: Path, held: bool) -> None:
+    reserve = Reserve(tmp_path, 4_096)
+    if held:
+        reserve.hold()
+    made = Full(tmp_path / FILE, reserve)
+    made.hopeless = True
+    made.writer._inbox.append(Write(events=(sealed(made.chain, "alarm"),)))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        made.writer.turn(1.0)
+    assert made.writer.journal.everything() == []
+
+
+def test_a_fault_of_ours_in_the_writer_is_a_failed_disk_and_not_a_silence(tmp_path: Path) -> None:
+    told = threading.Event()
+    answers: list[Answer] = []
+
+    def answer(one: Answer) -> None:
+        answers.append(one)
+        told.set()
+
+    journal = Journal(tmp_path / FILE)
+    journal.write = lambda _: 1 / 0  # type: ignore[method-assign,assignment]
+    writer = Writer(journal, answer)
+    writer.ask(Write(settings={"a": "b"}))
+    assert told.wait(DEADLINE_S)
+    assert isinstance(answers[0], StorageFailed) and "ZeroDivisionError" in answers[0].reason
+    writer.close(DEADLINE_S)
