@@ -59,11 +59,11 @@ def test_a_cut_keeps_what_was_fsynced_and_tears_what_was_not(disk: PowerDisk) ->
     for seed in SEEDS:
         put(file, OLD, sync=True)
         put(file, NEW, sync=False)
-        put(disk.mountpoint / "other", OLD, sync=True)
+        put(disk.mountpoint / "other", bytes([seed]) * 5000, sync=True)
         fates |= set(disk.cut(seed).values())
         disk.mount()
         assert len(file.read_bytes()) == 5000
-        assert (disk.mountpoint / "other").read_bytes() == OLD
+        assert (disk.mountpoint / "other").read_bytes() == bytes([seed]) * 5000
     assert fates == {"kept", "lost", "torn"}
 
 
