@@ -2,7 +2,7 @@
 
 What was synced stays. What was written since may be lost wholly or in part, sector by sector, or be garbage, as on a
 card that lost its supply. SQLite's own order is kept: a WAL's header is synced before its frames, the WAL before the
-database. Bytes beside a write are not harmed (`SQLITE_POWERSAFE_OVERWRITE`, its default).
+database.
 """
 
 import random
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from agent.journal import FILE
+from simulators.tear import torn
 
-SECTOR: Final = 512
 WAL_HEADER: Final = 32
 FULL: Final = 2
 
@@ -167,7 +167,7 @@ class Disk:
         old, wal = self._durable, self._durable.get("-wal", b"")
         if not wal and not now["-wal"]:  # before there is a WAL: SQLite's rollback journal makes it all or nothing
             return dict(old if self._tear.random() < 0.5 else now)
-        database = self._mixed(old.get("", b""), now[""]) if wal else (now[""] or old.get("", b""))
+        database = torn(old.get("", b""), now[""], self._tear) if wal else (now[""] or old.get("", b""))
         if wal and not now["-wal"]:  # closing: the database was written, the WAL was not yet removed
             return {"": database, "-wal": wal}
         return {"": database, "-wal": self._torn_wal(wal, now["-wal"])}
@@ -181,33 +181,4 @@ class Disk:
                 return old
             self._seen["torn WALs just restarted"] += 1
             old = new[:WAL_HEADER] + old[WAL_HEADER:]
-        return self._mixed(old, new)
-
-    def _mixed(self, old: bytes, new: bytes) -> bytes:
-        """Some of what was written since the last sync."""
-        if old == new:
-            return new
-        base = old + bytes(max(0, len(new) - len(old)))
-        new += base[len(new) :]
-        changed = [at for at in range(0, len(new), SECTOR) if base[at : at + SECTOR] != new[at : at + SECTOR]]
-        match self._tear.randrange(5):
-            case 0:
-                return old
-            case 1:
-                return new
-            case 2:  # in order, up to somewhere
-                at = self._tear.randrange(changed[0], len(new))
-                return (new[:at] + old[at:]) if len(old) > at else new[:at]
-            case kind:
-                image = bytearray(new)
-                for at in changed:
-                    if self._tear.random() < 0.5:
-                        image[at : at + SECTOR] = base[at : at + SECTOR]
-                    elif kind == 4 and self._tear.random() < 0.3:
-                        self._garble(image, base, at)
-                return bytes(image)
-
-    def _garble(self, image: bytearray, base: bytes, at: int) -> None:
-        for byte in range(at, min(at + SECTOR, len(image))):
-            if image[byte] != base[byte]:
-                image[byte] = self._tear.randrange(256)
+        return torn(old, new, self._tear)
