@@ -146,7 +146,10 @@ def peak_mib(pid: int) -> float:
 
 
 @contextmanager
-def far_broker(directory: Path, topics: Sequence[str] = (f"{load.ROOT}/event/#",)) -> Iterator[tuple[Broker, Sink]]:
+def far_broker(
+    directory: Path, topics: Sequence[str] = (f"{load.ROOT}/event/#",), config: Sequence[str] = ()
+) -> Iterator[tuple[Broker, Sink]]:
     """The far mosquitto, and the sink behind it. It persists, so that the sink's subscription outlives an outage."""
-    with Broker(directory=directory / "far", persistence=True) as broker, Sink(Plan(broker.port, topics)) as sink:
+    broker = Broker(directory=directory / "far", persistence=True, config=config)
+    with broker, Sink(Plan(broker.port, topics)) as sink:
         yield broker, sink.subscribed()
