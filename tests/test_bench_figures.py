@@ -1,4 +1,6 @@
-"""The words that the bench says of its numbers."""
+"""The words and the picture that the bench makes of its numbers."""
+
+from pathlib import Path
 
 import pytest
 from bench.figures import Row, bounded, digits, grid, ms, quantile, spread, table
@@ -31,6 +33,7 @@ def test_seconds_are_told_as_median_and_99th_percentile_in_ms() -> None:
 
 def test_runs_are_told_as_median_and_range() -> None:
     assert spread([300.0, 100.0, 2000.0], "/s") == "300 (100 to 2,000) /s"
+    assert spread([1234.0], "/s") == "1,230 /s"
     assert spread([]) == "-"
 
 
@@ -56,3 +59,16 @@ def test_a_table_is_aligned_and_names_what_is_not_met() -> None:
 
 def test_chinese_takes_two_columns() -> None:
     assert grid(["名"], [["ab"], ["报警"]]) == ["| 名   |", "| ---- |", "| ab   |", "| 报警 |"]
+
+
+def test_the_picture_names_every_peer_and_its_numbers_and_is_the_same_twice(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `bench` (matplotlib) is not installed")
+    from bench.plot import draw
+
+    drains = {"Callbox, one a message": [9000.0, 11000.0], "bare paho": [10000.0]}
+    for file in (tmp_path / "one.svg", tmp_path / "two.svg"):
+        draw(file, drains, {"Callbox, one a message": [0.002, 0.004]}, ["Callbox, one a message"], [5, 20])
+    picture = (tmp_path / "one.svg").read_text()
+    words = (*drains, "10,000", "2.00 / 4.00", " 5 ms ", " 20 ms ")
+    assert [word for word in words if f"<!-- {word} -->" not in picture] == []
+    assert (tmp_path / "two.svg").read_text() == picture

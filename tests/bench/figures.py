@@ -44,8 +44,8 @@ def ms(seconds: Sequence[float]) -> str:
 
 def spread(values: Sequence[float], unit: str = "") -> str:
     """The median of some runs and their range; `-` without any."""
-    if not values:
-        return "-"
+    if len(values) < 2:
+        return f"{digits(values[0])} {unit}".rstrip() if values else "-"
     middle, low, high = (digits(value) for value in (median(values), min(values), max(values)))
     return f"{middle} ({low} to {high}) {unit}".rstrip()
 

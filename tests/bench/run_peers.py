@@ -106,7 +106,7 @@ def lines(results: Results) -> list[str]:
                 spread([run.reconnect_s * 1000 for run in drains], "ms"),
                 ms([late_s for run in drains for late_s in run.alarms_s]),
                 ms(results.idle_s.get(name, [])),
-                spread([run.rss_mib for run in drains], "MiB"),
+                f"{max(run.rss_mib for run in drains):.0f} MiB",
                 f"{sum(run.lost for run in drains):,}",
                 f"{sum(run.repeats for run in drains):,}",
             ]
