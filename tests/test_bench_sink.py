@@ -37,10 +37,11 @@ def test_an_alarm_is_known_by_its_topic_and_is_no_event_of_the_backlog() -> None
 
 def test_a_reset_forgets_the_counts_and_not_the_numbers() -> None:
     one, two = load.backlog(2)
-    tally = fed(one)
+    alarm = load.ALARMS.encode() + load.alarm(0)
+    tally = fed(one, alarm)
     tally.reset()
-    tally.take(one + two, 9)
-    assert tally.report == Report(1, 1, 9, 9)
+    tally.take(one + two + alarm, 9)
+    assert tally.report == Report(1, 2, 9, 9)
 
 
 def test_a_receipt_names_what_is_stored_and_the_gaps_between() -> None:
