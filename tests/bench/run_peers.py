@@ -1,0 +1,155 @@
+"""What others do with an outage and with an alarm, side by side: `python -m bench.run_peers`.
+
+Rounds are interleaved, so that whatever else the machine does falls on all of them. CALLBOX_EVENTS and CALLBOX_ROUNDS
+say how many events (default 100,000; the slow ones get fewer, since it is the rate that counts) and rounds (3).
+"""
+
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench import load
+from bench.bare import Commit
+from bench.figures import grid, ms, spread
+from bench.packets import RawClient
+from bench.peer_bridge import bridge
+from bench.peer_nats import leaf
+from bench.peer_paho import bare, naive
+from bench.peer_thingsboard import gateway, loss
+from bench.peers import PAUSE_S, Drain, Start, drain, far_broker, idle
+
+EVENTS = int(os.environ.get("CALLBOX_EVENTS", "100000"))
+ROUNDS = int(os.environ.get("CALLBOX_ROUNDS", "3"))
+SINGLES, LOSS_EVENTS = 100, 2000
+PAHO_20, PAHO_100 = "bare paho, window 20", "bare paho, window 100"
+NAIVE = "insert, publish, wait, delete"
+BRIDGE, LEAF, GATEWAY = "mosquitto bridge", "NATS leaf, JetStream", "ThingsBoard gateway"
+PEERS: dict[str, tuple[Start, float]] = {
+    PAHO_20: (partial(bare, window=20), 1.0),
+    PAHO_100: (partial(bare, window=100), 1.0),
+    BRIDGE: (bridge, 1.0),
+    LEAF: (leaf, 1.0),
+    NAIVE: (naive, 0.05),
+    GATEWAY: (gateway, 0.2),
+}
+"""How each is started, and its share of the events."""
+
+
+@dataclass
+class Results:
+    """Of each peer by its name. absent: why it could not be measured."""
+
+    drains: dict[str, list[Drain]] = field(default_factory=dict)
+    idle_s: dict[str, list[float]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def measure(peers: Mapping[str, tuple[Start, float]], events: int, rounds: int) -> Results:
+    """Drains in turn, `rounds` times each, then single alarms of each with nothing else to do."""
+    results = Results()
+    for number in range(rounds):
+        for name, (start, share) in peers.items():
+            if name not in results.absent:
+                say(f"round {number + 1} of {rounds}: {name}")
+                try:
+                    results.drains.setdefault(name, []).append(drain(start, int(events * share)))
+                except FileNotFoundError as error:
+                    results.absent[name] = str(error)
+    for name, (start, _) in peers.items():
+        if name not in results.absent:
+            say(f"single alarms: {name}")
+            results.idle_s[name] = idle(start, SINGLES)
+    return results
+
+
+def ceiling(events: int) -> float:
+    """Events a second through the far broker to the sink, when packets that were made before are poured in."""
+    with tempfile.TemporaryDirectory(prefix="callbox-peer-") as directory, ExitStack() as stack:
+        broker, sink = stack.enter_context(far_broker(Path(directory)))
+        client = stack.enter_context(RawClient(broker.port))
+        sink.reset()
+        client.publish_all(load.SCANS, load.backlog(events))
+        report = sink.wait(events)
+        return report.events / (report.last_s - report.first_s)
+
+
+def commits(count: int) -> list[float]:
+    """Seconds of a bare SQLite commit of one event, synchronous=FULL, with the pauses that single alarms have."""
+    rng, pause, [body], taken_s = random.Random(1), threading.Event(), load.backlog(1), list[float]()
+    with tempfile.TemporaryDirectory(prefix="callbox-peer-") as directory:
+        commit = Commit(Path(directory) / "bare.db")
+        for _ in range(count):
+            pause.wait(rng.uniform(*PAUSE_S))
+            taken_s.append(commit.take_s(body))
+    return taken_s
+
+
+def lines(results: Results) -> list[str]:
+    """One row a peer."""
+    rows = []
+    for name, drains in results.drains.items():
+        if name in results.absent:
+            continue
+        rows.append(
+            [
+                name,
+                f"{drains[0].events:,}",
+                spread([run.per_s for run in drains]),
+                spread([run.reconnect_s * 1000 for run in drains], "ms"),
+                ms([late_s for run in drains for late_s in run.alarms_s]),
+                ms(results.idle_s.get(name, [])),
+                f"{max(run.rss_mib for run in drains):.0f} MiB",
+                f"{sum(run.lost for run in drains):,}",
+                f"{sum(run.repeats for run in drains):,}",
+            ]
+        )
+    head = ["", "events", "a second", "first after", "alarm in the middle", "alarm alone", "memory", "lost", "repeats"]
+    return [*grid(head, rows), *(f"{name}: not measured: {why}" for name, why in results.absent.items())]
+
+
+def losses() -> list[str]:
+    """What the ThingsBoard gateway loses."""
+    rows = []
+    for booted_offline in (False, True):
+        for killed in (False, True):
+            lost = loss(LOSS_EVENTS, booted_offline=booted_offline, killed=killed)
+            how = "booted offline" if booted_offline else "link lost after it was up"
+            rows.append([how, "SIGKILL" if killed else "no", f"{lost:,} of {LOSS_EVENTS:,}"])
+    return grid([GATEWAY, "killed before the link was back", "lost"], rows)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    began_s = time.monotonic()
+    load_before = os.getloadavg()[0]
+    ceilings = [ceiling(EVENTS) for _ in range(ROUNDS)]
+    results = measure(PEERS, EVENTS, ROUNDS)
+    told = [
+        *lines(results),
+        "",
+        f"what broker and sink can take: {spread(ceilings, 'events/s')}",
+        f"bare SQLite commit, synchronous=FULL: {ms(commits(SINGLES))}",
+    ]
+    if GATEWAY not in results.absent:
+        told += ["", *losses()]
+    say(f"{os.cpu_count()} cores, load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after")
+    say(f"{time.monotonic() - began_s:.0f} s; medians of {ROUNDS} rounds (range), alarms median / p99 of all rounds")
+    for line in told:
+        say(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
