@@ -87,6 +87,7 @@ class Box:
         self._offset_s = now.wall_us / 1e6 - now.mono_s
         self._said_lost: set[str] = set()
         self._ended = False
+        self._lamps_may_change = True
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
         return Outbox(
@@ -165,6 +166,12 @@ class Box:
     def handle(self, message: Message | Reading, now: Stamp) -> None:
         """Takes one message; `drain` says what follows from it."""
         self._recorder.now = now
+        if isinstance(message, Acked):
+            if delivered := self._uplink.acked(message, now.mono_s):
+                self._central.delivered(delivered)
+                self._lamps_may_change = True
+            return
+        self._lamps_may_change = True
         match message:
             case Edge() | Code() | Health():
                 self._zones.reading(message)
@@ -188,8 +195,6 @@ class Box:
             case SessionDown():
                 if self._uplink.down(message, now.mono_s):
                     self._say_lost(f"{message.reason}; {message.hint or 'it is tried again'}")
-            case Acked():
-                self._central.delivered(self._uplink.acked(message, now.mono_s))
             case Answered():
                 self._uplink.answered(message, now.mono_s)
             case Arrived(topic="receipt"):
@@ -201,7 +206,7 @@ class Box:
 
     def tick(self, now: Stamp) -> None:
         """Everything that is due by now."""
-        self._recorder.now = now
+        self._recorder.now, self._lamps_may_change = now, True
         self._zones.tick(now.mono_s)
         self._central.tick(now.mono_s)
         if (reason := self._keeping.tick()) is not None:
@@ -228,6 +233,10 @@ class Box:
     def drain(self) -> list[Action]:
         """What is to be done, in this order. What was decided since the last time is written whole or not at all."""
         self._after()
+        return self.decided()
+
+    def decided(self) -> list[Action]:
+        """The same without what follows from it: what goes to the disk need not wait for the lamps."""
         out = self._out[:]
         self._out.clear()
         for at, action in enumerate(out):
@@ -275,8 +284,9 @@ class Box:
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
             self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
-        if self._ended:
+        if self._ended or not self._lamps_may_change:
             return
+        self._lamps_may_change = False
         self._feedback.update(self._shows(now_s), now_s)
         color = self._feedback.lit(now_s)
         for output in self._config.outputs:

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.events import Event
 from agent.kinds import EventClass
@@ -10,8 +11,7 @@ from agent.ranges import Range, overlapping, within
 from agent.window import Departure
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parcel:
+class Parcel(NamedTuple):
     """One message: events of one class, sent as they are, or as an array when there are several.
 
     due_s: when it is sent again if no receipt comes. tries: how often its events were sent before in this session.

@@ -83,6 +83,8 @@ class Loop:
         self._watchdog = notify.Watchdog(notify.watchdog_interval_s())
         self._signals: deque[int] = deque()
         self._armed = False
+        self._due_s: float | None = None
+        """When the box wants its next tick; None: ask it."""
 
     def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
         """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which.
@@ -138,17 +140,19 @@ class Loop:
 
     def _step(self) -> None:
         behind = self._box.unrecorded >= UNRECORDED_MAX
-        due_s = self._box.due_s()
-        messages = self._mailbox.take(
-            due_s - time.monotonic(), readings=not behind, codes=not self._box.alarm_under_way
-        )
+        due_s = self._due_s = self._box.due_s() if self._due_s is None else self._due_s
+        codes = not self._box.alarm_under_way
+        messages = self._mailbox.take(due_s - time.monotonic(), readings=not behind, codes=codes)
         now = self._clock.now()
         for message in messages:
             self._handle(message, now)
+            if not isinstance(message, Acked):  # which makes nothing due any sooner
+                self._due_s = None
         if self._back:
             self._disk_is_back(*self._back.popleft())
         if not messages or now.mono_s >= due_s:
             self._box.tick(now)
+            self._due_s = None
         self._execute()
         if self._status is not None:
             self._status.serve(self._status_now)
@@ -170,22 +174,27 @@ class Loop:
         return Acked(message.session, (session and session.token(message.token)) or 0, message.code)
 
     def _execute(self) -> None:
-        again = True
-        while again:
-            actions = self._box.drain()
-            for action in actions:
-                self._do(action)
-            again = any(isinstance(action, NewJournal) for action in actions)
+        again = self._do_all(self._box.decided())
+        while self._do_all(self._box.drain()) or again:
+            again = False
+        for session in self._sessions.values():
+            session.flush()
+
+    def _do_all(self, actions: list[Action]) -> bool:
+        """Whether more follows from it."""
+        for action in actions:
+            self._do(action)
+        return any(isinstance(action, NewJournal) for action in actions)
 
     def _do(self, action: Action) -> None:
         match action:
+            case Publish(session):
+                if session in self._sessions:
+                    self._sessions[session].publish(action)
             case Write() | Fetch() | Survey():
                 self._worker.ask(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
-            case Publish(session):
-                if session in self._sessions:
-                    self._sessions[session].publish(action)
             case Connect(session):
                 self._sessions[session] = Session(self._config, action, self._mailbox.answer)
             case Drop(session):

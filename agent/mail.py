@@ -6,7 +6,7 @@ it is from, so that a late word of an old one is told apart.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agent.events import Event
 from agent.kinds import EventClass
@@ -106,8 +106,7 @@ class SessionDown:
     hung_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Acked:
+class Acked(NamedTuple):
     """The broker's PUBACK for a publish, with its reason code (0 where the protocol has none)."""
 
     session: str
@@ -241,8 +240,7 @@ class Exit:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """QoS 1 to `{root}/{topic}`; the answer is `Acked` with the token."""
 
     session: str

@@ -82,9 +82,10 @@ class Mailbox:
             self._bell.put(None)
 
     def take(self, timeout_s: float, *, readings: bool = True, codes: bool = True) -> list[Message | Reading]:
-        """All answers that wait, else the next message of the others; nothing when there was none in time.
+        """All answers that wait, and behind them one more: a reading or a message of central's, in turn.
 
-        readings: False leaves those where they are. codes: False leaves the wires whose next reading is a code.
+        Empty when there was none in time. readings: False leaves those where they are. codes: False leaves the wires
+        whose next reading is a code.
         """
         lane = self._next_lane(codes) if readings else None
         if not (lane or self._answers or self._arrived):
@@ -92,20 +93,18 @@ class Mailbox:
                 self._bell.get(timeout=max(0.0, timeout_s))
             self._rung = False  # before looking: whoever comes after this rings again
             lane = self._next_lane(codes) if readings else None
-        if self._answers:
-            return [self._answers.popleft() for _ in range(len(self._answers))]
+        taken: list[Message | Reading] = [self._answers.popleft() for _ in range(len(self._answers))]
         if lane and (self._heard_central or not self._arrived):
             self._heard_central = False
             self._turns.rotate(-1)
-            reading = lane.popleft()
+            taken.append(lane.popleft())
             if self._held:
                 with self._room:
                     self._room.notify_all()
-            return [reading]
-        if self._arrived:
+        elif self._arrived:
             self._heard_central = True
-            return [self._arrived.popleft()]
-        return []
+            taken.append(self._arrived.popleft())
+        return taken
 
     def _next_lane(self, codes: bool) -> deque[Reading] | None:
         """The lane whose turn it is; its wire comes to the front."""

@@ -21,7 +21,7 @@ from agent.storage import open_journal, renewed_journal
 log = logging.getLogger("callbox")
 LOCK = "lock"
 NO_LOCK = "state_dir cannot be written; check the disk and whom it belongs to"
-SWITCH_S: Final = 0.0005
+SWITCH_S: Final = 0.0001
 """How long a thread may keep the interpreter while another waits: Python's 5 ms are longer than a commit takes."""
 
 

@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.commands import PAYLOAD_BYTES_MAX
 from agent.errors import BoxError, link_error
 from agent.mail import Acked, Answered, Arrived, Connect, Publish, SessionDown, SessionUp
+from agent.paho_client import Client
 from agent.uplink import will
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ class Session:
         self._expires = config.delivery == "receipt"
         self._answer = answer
         self._tokens: dict[int, int] = {}
-        self._closing = False
+        self._acks: list[Acked] = []
+        self._closing = self._unsent = False
         self._dialled = self._answered = self._stood = False
         self._reason: BoxError | None = None
         self._wrong_protocol = False
         self.progress_s = float("inf")
         """When the standing session last moved; one that opens is the link's to watch, one that ended nobody's."""
-        self._client: paho.Client | None = None
+        self._client: Client | None = None
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._waking, self._ended = threading.Lock(), False
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}", daemon=True)
@@ -86,6 +88,15 @@ class Session:
         )
         if info.rc in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
             self._tokens[info.mid] = message.token
+        self._unsent = True
+
+    def flush(self) -> None:
+        """Wakes the session's thread for what was published since: once for many messages."""
+        if self._unsent:
+            self._unsent = False
+            with self._waking:
+                if not self._ended:
+                    os.eventfd_write(self._wake_fd, 1)
 
     def token(self, mid: int) -> int | None:
         """The token of paho's message id. Asked in the thread that publishes, so that it is always known."""
@@ -96,6 +107,8 @@ class Session:
         self._closing = True
         if (client := self._client) is not None:
             client.disconnect()
+        self._unsent = True
+        self.flush()
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
@@ -117,7 +130,7 @@ class Session:
             self._ended = True
             os.close(self._wake_fd)
 
-    def _session(self, client: paho.Client) -> None:
+    def _session(self, client: Client) -> None:
         self._client = client
         if self._five:
             client.connect(
@@ -135,7 +148,7 @@ class Session:
             return
         self._serve(client)
 
-    def _serve(self, client: paho.Client) -> None:
+    def _serve(self, client: Client) -> None:
         """Moves bytes until the session ends. paho's own loop takes a third longer for each message."""
         sock = client.socket()
         if sock is None:
@@ -156,34 +169,34 @@ class Session:
             if client.want_write() != writes:
                 writes = not writes
                 poller.modify(sock, select.POLLIN | (select.POLLOUT if writes else 0))
-            ready = dict(poller.poll(0 if _has_read_ahead(sock) else LOOP_MS))
+            ready = dict(poller.poll(0 if client.has_read_ahead else LOOP_MS))
             if self._wake_fd in ready:
                 os.eventfd_read(self._wake_fd)
-            if (sock.fileno() in ready or _has_read_ahead(sock)) and client.loop_read() != paho.MQTT_ERR_SUCCESS:
-                return
+            if sock.fileno() in ready or client.has_read_ahead:
+                ended = client.loop_read() != paho.MQTT_ERR_SUCCESS
+                for acked in self._acks:  # together: each by itself would wake the loop for it
+                    self._answer(acked)
+                self._acks.clear()
+                if ended:
+                    return
             if client.want_write() and client.loop_write() != paho.MQTT_ERR_SUCCESS:
                 return
             if client.loop_misc() != paho.MQTT_ERR_SUCCESS:
                 return
 
-    def _wake(self, *_: object) -> None:
-        """paho's hook for foreign event loops: there is something to write, and only `_serve` does that."""
-        with self._waking:
-            if not self._ended:
-                os.eventfd_write(self._wake_fd, 1)
-
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> Client:
         link = self._link
-        client = paho.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             self._client_id,
+            acked=self._on_acked,
             clean_session=None if self._five else False,
             protocol=paho.MQTTv5 if self._five else paho.MQTTv311,
             transport="websockets" if link.websockets else "tcp",
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(65_535)  # the window is the outbox's; paho's own would queue
+        client.max_inflight_messages_set(0)  # the window is the outbox's; paho's own would queue
         if link.websockets:
             client.ws_set_options(path=link.path)
         if link.tls:
@@ -194,7 +207,7 @@ class Session:
         client.on_socket_open = _tune
         client.on_socket_close = self._on_socket_close
         # Without this, `publish` writes to the socket in the caller's thread, across this one.
-        client.on_socket_register_write = self._wake
+        client.on_socket_register_write = _leave_writing_to_the_loop
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -258,7 +271,10 @@ class Session:
             self._reason = link_error(sock.broke)
 
     def _on_publish(self, _client: paho.Client, _: Any, mid: int, code: ReasonCode, *_more: Any) -> None:
-        self._answer(Acked(self.name, mid, code.value if self._five else 0))
+        self._acks.append(Acked(self.name, mid, code.value if self._five else 0))
+
+    def _on_acked(self, mid: int) -> None:
+        self._acks.append(Acked(self.name, mid, 0))
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         topic = message.topic.removeprefix(f"{self._root}/")
@@ -308,9 +324,8 @@ _courtesy: Final = cache(_Courtesy)
 """There are four of them."""
 
 
-def _has_read_ahead(sock: Any) -> bool:
-    """TLS and websockets may hold bytes that the kernel no longer knows of."""
-    return hasattr(sock, "pending") and sock.pending() > 0
+def _leave_writing_to_the_loop(*_: Any) -> None:
+    """paho's hook for foreign event loops: with it set, only our loop writes, woken by `Session.flush`."""
 
 
 def _tune(_client: paho.Client, _userdata: Any, sock: Any) -> None:

@@ -62,6 +62,7 @@ class Outbox:
     ) -> None:
         """seq: the last boxseq of the journal; pending: events that it owes, by class."""
         self._lanes = {cls: Lane(on_disk=pending.get(cls, 0) > 0) for cls in CLASSES}
+        self._bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
         self._recorded, self._through = seq, 0
         self._due: list[tuple[float, int, int, Parcel]] = []
         self._flight: dict[int, Parcel] = {}
@@ -182,8 +183,11 @@ class Outbox:
     @property
     def _bulk_is_full(self) -> bool:
         """As much as may be without a receipt has been sent."""
-        bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
-        return sum(len(lane.sent) for lane in bulk) >= SENT_MAX or sum(lane.bytes for lane in bulk) >= SENT_BYTES_MAX
+        events = size = 0
+        for lane in self._bulk:
+            events += len(lane.seqs)
+            size += lane.bytes
+        return events >= SENT_MAX or size >= SENT_BYTES_MAX
 
     def _pick(self, lane: Lane, bytes_max: int) -> tuple[Event, ...]:
         """One event at the least, however large it is; several where central takes batches and none is suspected."""

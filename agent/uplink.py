@@ -36,6 +36,8 @@ NO_WORD: Final = 0x10
 """MQTT 5 reason code: nobody is subscribed. A PUBACK of MQTT 3.1.1 says no more than that: a refusal looks like it."""
 REFUSED: Final = 0x80
 """MQTT 5 reason codes from here on are refusals."""
+PUMP_BYTES_MAX: Final = 32_768
+"""Handed to the session at once; then the loop looks whether somebody has pressed."""
 STALL_S: Final = 30.0
 """Something could go, and nothing has gone for so long: a fault of ours. A new client first, then a new process."""
 STALLS_S: Final = 600.0
@@ -71,6 +73,9 @@ class Uplink:
         """The same of this session alone."""
         self.proven_s = self.proven_by_central_s = float("-inf")
         """When somebody there last answered: the broker or central, and central alone."""
+        self.pumps = False
+        """More could have gone at once, but for what came meanwhile."""
+        self._sent_bytes = 0
         self.sessions = 0
         """How many have stood."""
         self._state, self._heartbeat_s, self._rng, self._out = state, heartbeat_s, rng, out
@@ -233,14 +238,20 @@ class Uplink:
             self.link.hurry(now_s)
 
     def pump(self, now_s: float, *, alarms_only: bool) -> None:
-        """Sends what may go now, and asks the journal for more."""
+        """Sends what may go now, a little at a time, and asks the journal for more."""
+        size_max = self._sent_bytes + PUMP_BYTES_MAX
+        self.pumps = False
         while self.link.state == "up" and not self._said_goodbye:
+            if self._sent_bytes >= size_max:
+                self.pumps = True
+                break
             reserved = len(self._flight) - self.outbox.in_flight
             parcel = self.outbox.take(self._token + 1, now_s, reserved=reserved, alarms_only=alarms_only)
             if parcel is None:
                 break
             replayed = parcel.events[-1].seq <= self._up_seq
             self._publish(parcel.topic, parcel.payload, now_s, replayed=replayed)
+            self._sent_bytes += len(parcel.payload)
             self._moved_s = now_s
             self._unanswered_s = now_s if self._unanswered_s is None else self._unanswered_s
             self.silent_s = now_s if self.silent_s is None else self.silent_s
@@ -249,6 +260,8 @@ class Uplink:
 
     def due_s(self) -> float:
         """When `tick` or `pump` has something to do next."""
+        if self.pumps:
+            return float("-inf")
         dues = [self.link.due_s(self._oldest_ack_s(), self._unanswered_s), self.outbox.due_s()]
         if self._may_beat:
             dues.append(self._beat_s + self._heartbeat_s)

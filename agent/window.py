@@ -7,8 +7,7 @@ slow, but with the little more it grows until the line is busy. The idea is that
 14:5, 2016), without its probing.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 FIRST_BYTES: Final = 4_096
 """Half a second of the slowest link that we promise (64 kbit/s)."""
@@ -23,8 +22,7 @@ BASE_S: Final = 30.0
 """So long a round trip counts as the shortest, and twice as long at the most: the way may have become another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(NamedTuple):
     """A message on its way: how much had been confirmed when it left, and when the last of that was."""
 
     size: int
@@ -42,8 +40,10 @@ class Window:
         """In flight now."""
         self._confirmed, self._confirmed_s = 0, 0.0
         self._full_s = float("-inf")
-        self._rates, self._rates_until_s = (0.0, 0.0), float("-inf")
-        self._bases, self._bases_until_s = (float("inf"), float("inf")), float("-inf")
+        # The best of this stretch of time, and of it and the one before.
+        self._rate = self._rate_max = 0.0
+        self._base_s = self._base_min_s = float("inf")
+        self._rate_until_s = self._base_until_s = float("-inf")
 
     def room(self, now_s: float) -> int:
         """Bytes that may be sent now; whoever finds none would have sent more."""
@@ -61,26 +61,27 @@ class Window:
 
     def acked(self, departure: Departure, now_s: float) -> None:
         """The broker has it."""
-        self.bytes -= departure.size
-        self._confirmed += departure.size
+        size, sent_s, confirmed, confirmed_s = departure
+        self.bytes -= size
+        self._confirmed += size
         self._confirmed_s = now_s
-        self._measure_round_trip(now_s - departure.sent_s, now_s)
-        base_s = min(self._bases)
-        rate = (self._confirmed - departure.confirmed) / max(1e-6, now_s - departure.confirmed_s)
+        round_trip_s = now_s - sent_s
+        if now_s >= self._base_until_s:
+            self._base_min_s, self._base_s = self._base_s, float("inf")
+            self._base_until_s = now_s + BASE_S
+        if round_trip_s < self._base_s:
+            self._base_s = round_trip_s
+            self._base_min_s = min(self._base_min_s, round_trip_s)
+        rate = (self._confirmed - confirmed) / max(1e-6, now_s - confirmed_s)
         # What was slow because there was no more to send says nothing about the line.
-        if rate > max(self._rates) or self._full_s >= departure.sent_s:
-            self._measure_rate(rate, base_s, now_s)
-            wanted = max(self._rates) * (base_s + max(DELAY_S_MIN, base_s / 2))
-            self.bytes_max = int(min(BYTES_MAX, max(BYTES_MIN, wanted)))
+        if rate > self._rate_max or self._full_s >= sent_s:
+            self._measure(rate, now_s)
 
-    def _measure_rate(self, rate: float, base_s: float, now_s: float) -> None:
-        if now_s >= self._rates_until_s:
-            self._rates = (self._rates[1], 0.0)
-            self._rates_until_s = now_s + max(RATE_S, RATE_ROUND_TRIPS * base_s)
-        self._rates = (self._rates[0], max(self._rates[1], rate))
-
-    def _measure_round_trip(self, round_trip_s: float, now_s: float) -> None:
-        if now_s >= self._bases_until_s:
-            self._bases = (self._bases[1], float("inf"))
-            self._bases_until_s = now_s + BASE_S
-        self._bases = (self._bases[0], min(self._bases[1], round_trip_s))
+    def _measure(self, rate: float, now_s: float) -> None:
+        if now_s >= self._rate_until_s:
+            self._rate_max, self._rate = self._rate, 0.0
+            self._rate_until_s = now_s + max(RATE_S, RATE_ROUND_TRIPS * self._base_min_s)
+        self._rate = max(self._rate, rate)
+        self._rate_max = max(self._rate_max, rate)
+        wanted = self._rate_max * (self._base_min_s + max(DELAY_S_MIN, self._base_min_s / 2))
+        self.bytes_max = int(min(BYTES_MAX, max(BYTES_MIN, wanted)))

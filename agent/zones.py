@@ -53,6 +53,8 @@ class Zones:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
         self._alarms, self._recorder = alarms, recorder
+        self._due_s: float | None = None
+        self._due_known = False
         for zone in self._zones.values():
             if zone.contact.active and not KINDS[zone.kind].alarm:
                 self._recorder.troubles[f"{zone.kind} {zone.id}"] = zone.id
@@ -68,6 +70,7 @@ class Zones:
 
     def reading(self, reading: Reading) -> None:
         """Something a driver saw."""
+        self._due_known = False
         zone = self._zones.get(reading.input)
         if zone is None:
             return
@@ -99,6 +102,7 @@ class Zones:
 
     def tick(self, now_s: float) -> None:
         """What is due by now: settled debounces, stuck buttons, sums of chatter."""
+        self._due_known = False
         for zone in self._zones.values():
             for fact in zone.contact.tick(now_s):
                 self._fact(zone, fact)
@@ -111,8 +115,10 @@ class Zones:
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
-        dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
-        return min((due for due in dues if due is not None), default=None)
+        if not self._due_known:
+            dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
+            self._due_s, self._due_known = min((due for due in dues if due is not None), default=None), True
+        return self._due_s
 
     def _sum(self, zone: Zone, now_s: float) -> None:
         if changes := zone.chatter.sum(now_s):
