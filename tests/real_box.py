@@ -73,6 +73,10 @@ class RealBox:
         self.lamps: list[tuple[int, int, float]] = []
         """(pin, level, monotonic s) of each change of a lamp."""
         self.central: Central | None = None
+        self.under: list[str] = []
+        """A command in front of the daemon's own, such as `ip netns exec NAME`; it must become the daemon, by exec."""
+        self.more_environment: dict[str, str] = {}
+        """Of the daemon alone, not of the other `callbox` commands."""
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._runs = 0
@@ -131,7 +135,8 @@ class RealBox:
     def power_on(self) -> None:
         """Starts the daemon; `armed` waits for it."""
         self._runs += 1
-        self._process = spawn([*CALLBOX, "run", "--config", str(self.file)], self.log, self.environment)
+        command = [*self.under, *CALLBOX, "run", "--config", str(self.file)]
+        self._process = spawn(command, self.log, self.environment | self.more_environment)
 
     def armed(self) -> Self:
         """Waits until it says so in its log."""
@@ -159,6 +164,12 @@ class RealBox:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that the daemon has taken, in user and kernel (proc(5)); /proc counts in 10 ms."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def code(self) -> int | None:
