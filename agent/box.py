@@ -141,20 +141,26 @@ class Box:
         self._moved_to(opened, reason)
 
     def disk_is_back(
-        self, opened: "Opened", signer: Signer, left: "Opened", events: Sequence[Event], now: Stamp
+        self, opened: "Opened", reason: str, signer: Signer, left: "Opened", events: Sequence[Event], now: Stamp
     ) -> None:
         """The journal on the disk goes on, with all that the one in memory, which is left, has: alarms at once.
 
-        events: those of the journal that is left.
+        reason: why it is a new one there, if it is. events: those of the journal that is left.
         """
         self._recorder.now = now
         events = [event for event in events if event.seq <= self._recorder.seq]  # what waits is moved as it is
         alarms = [event for event in events if event.cls == "alarm"]
-        self._alarms.moved(self._recorder.move(opened, "", alarms, signer))
+        self._alarms.moved(self._recorder.move(opened, reason, alarms, signer))
         settings = {name: value for name, value in left.settings.items() if name != "journal"}
         cases = self._alarms.rewritten(body for body, _ in opened.cases)
         self._out.append(Write(cases=cases, seen=left.seen, settings=settings))
-        self._moved_to(opened, "", [event for event in events if event.cls != "alarm"])
+        self._moved_to(opened, reason, [event for event in events if event.cls != "alarm"])
+
+    def salvaged(self, events: Sequence[Event], now: Stamp) -> None:
+        """Events that a damaged journal owed are recorded anew, under their ids."""
+        self._recorder.now = now
+        self._out.append(Say("info", f"{len(events)} events of the journal that was moved aside are recorded anew"))
+        self._keeping.copies(events)
 
     def _moved_to(self, opened: "Opened", reason: str, copies: Sequence[Event] = ()) -> None:
         self._uplink.replace(self._new_outbox(opened))
@@ -284,6 +290,11 @@ class Box:
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
             self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
+        doubtful, self._uplink.outbox.doubtful = self._uplink.outbox.doubtful, []
+        for event in doubtful:
+            if not self._recorder.vouches_for(event):
+                self._uplink.outbox.drop([(event.seq, event.seq)])
+                self._recorder.park(event, "its bytes were changed on the disk: the signature is not right any more")
         if self._ended or not self._lamps_may_change:
             return
         self._lamps_may_change = False

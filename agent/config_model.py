@@ -42,7 +42,8 @@ class Timing:
     heartbeat_s: from one retained state to the next. keepalive_s: MQTT's; the broker publishes the last will after
     1.5 times that (MQTT 5, 3.1.2.10). dead_s: what the two promise together. retry_max_s: the longest pause between two
     tries to connect, full jitter from nothing; ten thousand boxes then come at less than 200 a second on average.
-    ask_s: how often a spare link is asked whether somebody is there.
+    ask_s: how often a spare link is asked whether somebody is there. trouble_s: so long without a session that lasts,
+    or a word of central's, is a trouble; with the time in which a dead line is found (10 s) less than dead_s.
     """
 
     heartbeat_s: float
@@ -50,15 +51,16 @@ class Timing:
     dead_s: float
     retry_max_s: float
     ask_s: float
+    trouble_s: float
 
 
 TIMINGS: dict[Profile, Timing] = {
     # EN 50136-1 DP4: 90 s; three missed heartbeats are 75 s
-    "dp4": Timing(heartbeat_s=25, keepalive_s=20, dead_s=90, retry_max_s=120, ask_s=60),
+    "dp4": Timing(heartbeat_s=25, keepalive_s=20, dead_s=90, retry_max_s=120, ask_s=60, trouble_s=30),
     # EN 50136-1 SP6: 20 s; the will comes after 12 s, three heartbeats 15 s
-    "sp6": Timing(heartbeat_s=5, keepalive_s=8, dead_s=20, retry_max_s=60, ask_s=20),
+    "sp6": Timing(heartbeat_s=5, keepalive_s=8, dead_s=20, retry_max_s=60, ask_s=20, trouble_s=8),
     # UL: 200 s; for links that are paid by the byte
-    "relaxed": Timing(heartbeat_s=60, keepalive_s=20, dead_s=200, retry_max_s=300, ask_s=300),
+    "relaxed": Timing(heartbeat_s=60, keepalive_s=20, dead_s=200, retry_max_s=300, ask_s=300, trouble_s=60),
 }
 
 

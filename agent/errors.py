@@ -20,8 +20,8 @@ _SQLITE_HINTS: Final = {
     sqlite3.SQLITE_READONLY: "the disk is read-only: check the card and remount it",
     sqlite3.SQLITE_IOERR: "the disk does not read or write: replace the card",
     sqlite3.SQLITE_CANTOPEN: "state_dir cannot be written: check that it exists and belongs to the callbox user",
-    sqlite3.SQLITE_NOTADB: "the file is not a journal; it was moved aside",
-    sqlite3.SQLITE_CORRUPT: "the journal is damaged; it was moved aside",
+    sqlite3.SQLITE_NOTADB: "the file is not a journal: a new one takes its place",
+    sqlite3.SQLITE_CORRUPT: "the journal is damaged: a new one takes its place",
     sqlite3.SQLITE_BUSY: "another program holds the journal: stop it",
 }
 

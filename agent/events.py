@@ -39,7 +39,11 @@ class Event(NamedTuple):
 
     @property
     def id(self) -> str:
-        return str(json.loads(self.body)["id"])
+        """The one in its bytes; "" where these were damaged."""
+        try:
+            return str(json.loads(self.body)["id"])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

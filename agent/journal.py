@@ -230,21 +230,21 @@ class Journal:
 
     # ---- what may go
 
-    def room(self) -> tuple[int, int]:
-        """Bytes in use, and bytes that it may still grow by, its own free pages included."""
+    def room(self) -> tuple[int, int, int]:
+        """Bytes in use, bytes that it may still grow by, its own free pages included, and the size of it all."""
         size, count, spare = (
             self._sql.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
         )
         used = (count - spare) * size
         if self.path is None:
-            return used, MEMORY_BYTES - used
+            return used, MEMORY_BYTES - used, MEMORY_BYTES
         disk = os.statvfs(self.path.parent)
-        return used, disk.f_bavail * disk.f_frsize + spare * size
+        return used, disk.f_bavail * disk.f_frsize + spare * size, disk.f_blocks * disk.f_frsize
 
     def survey(self, wish: Survey) -> Surveyed:
         """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays."""
-        used, free = self.room()
-        cause: Cause = "disk" if free < wish.free_min else "size" if used > wish.used_max else "days"
+        used, free, size = self.room()
+        cause: Cause = "disk" if free < min(wish.free_min, size // 16) else "size" if used > wish.used_max else "days"
         if cause == "days" and not wish.before:
             cause = ""
         nothing = Surveyed(self.name, cause, (), 0, 0, 0)

@@ -35,9 +35,13 @@ class Keeping:
     def moved(self, reason: str, copies: Iterable[Event] = ()) -> None:
         """The box goes on in another journal; copies: of what the one before had and this one has not."""
         self.reason = reason
-        self._copies.extend(copies)
+        self.copies(copies)
         self._retention.restart(self._recorder.now.mono_s)
         self._watch()
+
+    def copies(self, events: Iterable[Event]) -> None:
+        """To be recorded here too, in parts."""
+        self._copies.extend(events)
 
     def tick(self) -> str | None:
         """Everything that is due; why the disk counts as failed, if it does."""

@@ -3,6 +3,7 @@
 import logging
 import random
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent import notify
 from agent.box import Box
 from agent.clock import Clock
-from agent.events import Stamp
+from agent.events import Event, Stamp
 from agent.identity import Signer
 from agent.journal import Journal
 from agent.mail import (
@@ -36,8 +37,9 @@ from agent.mailbox import Mailbox
 from agent.models import LastEnd
 from agent.mqtt import Session, probe
 from agent.reserve import Reserve
+from agent.salvage import salvage
 from agent.status import StatusServer
-from agent.storage import await_disk
+from agent.storage import Found, await_disk
 from agent.wires import make_wires
 from agent.writer import Writer
 from drivers.contract import Reading
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("callbox")
 
-Reopen = Callable[[], tuple[Journal, Signer]]
+Reopen = Callable[[], tuple[Found, Signer]]
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
@@ -62,16 +64,17 @@ ARM_S: Final = 3.0
 class Loop:
     """The running daemon."""
 
-    def __init__(
-        self, config: "Config", journal: Journal, signer: Signer, boot: str, clock: Clock, reopen: Reopen
-    ) -> None:
+    def __init__(self, config: "Config", found: Found, signer: Signer, boot: str, clock: Clock, reopen: Reopen) -> None:
         """reopen: has the journal on the disk again, or raises sqlite3.Error, OSError, BoxError."""
-        self._config, self._clock, self._reopen = config, clock, reopen
+        self._config, self._clock, self._reopen, self._found = config, clock, reopen, found
         self._mailbox = Mailbox()
+        journal = found.journal
         self._opened = journal.opened()
         self._reserve = Reserve(config.state_dir, config.retention.reserve_mb * 1_000_000)
         self._worker = Writer(journal, self._mailbox.answer, None if self._opened.volatile else self._reserve)
-        self._back: deque[tuple[Journal, Signer]] = deque()
+        self._key = signer.public
+        self._back: deque[tuple[Found, Signer]] = deque()
+        self._salvaged: deque[list[Event]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
         self._exit = ""
@@ -86,7 +89,7 @@ class Loop:
         self._due_s: float | None = None
         """When the box wants its next tick; None: ask it."""
 
-    def run(self, *, new_journal: str, config_hash: str, reloadable: Callable[[], bool]) -> int:
+    def run(self, *, config_hash: str, reloadable: Callable[[], bool]) -> int:
         """Runs until SIGTERM, SIGINT, or a SIGHUP to which `reloadable` says yes; returns which.
 
         SIGHUP also when the box itself has found that a new process is wanted.
@@ -98,7 +101,7 @@ class Loop:
         self._box.start(
             self._clock.now(),
             last_end=settings.get("last_end", "first"),
-            new_journal=new_journal,
+            new_journal=self._found.reason,
             config_hash=config_hash,
             config_changed=settings.get("config") not in (None, config_hash),
         )
@@ -113,6 +116,7 @@ class Loop:
             )
         if self._opened.volatile:
             self._await_disk(lambda: True)
+        self._salvage(self._found)
         armed_by_s = time.monotonic() + ARM_S
         told: int | None = None
         while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
@@ -150,6 +154,8 @@ class Loop:
                 self._due_s = None
         if self._back:
             self._disk_is_back(*self._back.popleft())
+        if self._salvaged:
+            self._box.salvaged(self._salvaged.popleft(), now)
         if not messages or now.mono_s >= due_s:
             self._box.tick(now)
             self._due_s = None
@@ -215,20 +221,33 @@ class Loop:
     # ---- a disk that failed
 
     def _await_disk(self, left: Callable[[], bool]) -> None:
-        def back(again: tuple[Journal, Signer]) -> None:
+        def back(again: tuple[Found, Signer]) -> None:
             self._back.append(again)
             self._mailbox.wake()
 
         await_disk(self._reopen, left, back)
 
-    def _disk_is_back(self, journal: Journal, signer: Signer) -> None:
+    def _disk_is_back(self, found: Found, signer: Signer) -> None:
         """All that the journal in memory has goes to the one on the disk."""
         self._worker.close(GOODBYE_S, keep=True)
-        memory = self._worker.journal
-        self._worker = Writer(journal, self._mailbox.answer, self._reserve)
-        self._box.disk_is_back(journal.opened(), signer, memory.opened(), memory.everything(), self._clock.now())
+        memory, opened = self._worker.journal, found.journal.opened()
+        self._worker = Writer(found.journal, self._mailbox.answer, self._reserve)
+        events, self._key = memory.everything(), signer.public
+        self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())
         memory.close()
         log.info("the disk is back: journal %s", self._worker.name)
+        self._salvage(found)
+
+    def _salvage(self, found: Found) -> None:
+        """Reads, in a thread of its own, what was owed by a journal that was moved aside."""
+        if (aside := found.aside) is None:
+            return
+
+        def read() -> None:
+            self._salvaged.append(salvage(aside, self._key))
+            self._mailbox.wake()
+
+        threading.Thread(target=read, name="salvage", daemon=True).start()
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}

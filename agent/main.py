@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
@@ -16,7 +15,7 @@ from agent.errors import BoxError
 from agent.identity import KEY_FILE, Ed25519Signer, Signer, load_or_make_key
 from agent.journal import Journal
 from agent.loop import SIGNALS, Loop
-from agent.storage import open_journal, renewed_journal
+from agent.storage import Found, open_journal, renewed_journal
 
 log = logging.getLogger("callbox")
 LOCK = "lock"
@@ -35,16 +34,16 @@ def run(path: Path) -> int:
     sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)
     lock = _lock(config.state_dir)
-    journal, new_journal = open_journal(config.state_dir, time.time()) if lock else (Journal(None), NO_LOCK)
+    found = open_journal(config.state_dir) if lock else Found(Journal(None), NO_LOCK)
 
-    def reopen() -> tuple[Journal, Signer]:
+    def reopen() -> tuple[Found, Signer]:
         nonlocal lock
         lock = lock or _lock(config.state_dir)
         if lock is None:
             raise BoxError(NO_LOCK, "it is tried again")
         return renewed_journal(config.state_dir), load_or_make_key(config.state_dir)
 
-    loop = Loop(config, journal, _signer(config.state_dir), boot_id(), Clock(), reopen)
+    loop = Loop(config, found, _signer(config.state_dir), boot_id(), Clock(), reopen)
 
     def reloadable() -> bool:
         try:
@@ -54,7 +53,7 @@ def run(path: Path) -> int:
             return False
         return True
 
-    ended = loop.run(new_journal=new_journal, config_hash=sha256(path.read_bytes()).hexdigest(), reloadable=reloadable)
+    ended = loop.run(config_hash=sha256(path.read_bytes()).hexdigest(), reloadable=reloadable)
     if ended == signal.SIGHUP:
         log.info("reloading %s", path)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606

@@ -121,7 +121,7 @@ class Session:
         except Exception as error:  # noqa: BLE001  whatever ends this thread, the box hears of it
             self._answered |= isinstance(error, TimeoutError)
             self._reason = self._reason or link_error(error)
-        reason = self._reason or BoxError("the connection was lost", "it is tried again")
+        reason = self._reason or BoxError("the connection was lost", "check cable and modem, and the broker's log")
         found = f"{self._link.host}:{self._link.port}: {reason.found}"
         hung_up = self._dialled and not self._answered
         self.progress_s = float("inf")

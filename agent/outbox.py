@@ -44,6 +44,8 @@ TOO_LARGE: Final = 0x95
 """MQTT 5 reason code: Packet too large."""
 BREAKS_MAX: Final = 5
 """Sessions in a row that the other side ends with the same message first unanswered: it hangs up because of it."""
+DOUBT_TRIES: Final = 2
+"""An event that was sent so often and never receipted may have been changed on the disk."""
 INNOCENT_BYTES: Final = 1_024
 """No message up to this size is ever suspected of that: every alarm is smaller, and a bad link ends sessions too."""
 
@@ -76,6 +78,8 @@ class Outbox:
         self._breaks: dict[int, int] = {}
         self.unfit: list[Event] = []
         """Taken out because this broker can never carry them; to be parked by who reads it."""
+        self.doubtful: list[Event] = []
+        """Sent again and again in vain; to be looked at by who reads it."""
 
     # ---- from the journal
 
@@ -324,6 +328,8 @@ class Outbox:
                 heapq.heappush(self._due, (now_s + 1.0, seq, token, parcel))
                 continue
             self._forget([(event.seq, event.seq) for event in events])
+            if parcel.tries + 1 == DOUBT_TRIES:
+                self.doubtful += events
             for event in events:
                 self._tries[event.seq] = parcel.tries + 1
                 lane.put(event)

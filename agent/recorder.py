@@ -3,6 +3,7 @@
 Every other pure room records through here, so that there is one place where an event gets its boxseq.
 """
 
+import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
-from agent.identity import Signer
+from agent.identity import Signer, signed_by
 from agent.kinds import EventClass
 from agent.mail import Action, Recorded, Say, Write
 from agent.models import EventData, LastEnd, ParkedData, StartedData, TroubleData
@@ -164,6 +165,13 @@ class Recorder:
     def copy(self, event: Event) -> None:
         """An event of another journal in this one too, under its id."""
         self._seal(redraft(event), None, Write())
+
+    def vouches_for(self, event: Event) -> bool:
+        """Whether it carries this box's signature."""
+        try:
+            return signed_by(self.public, json.loads(event.body))
+        except ValueError:
+            return False
 
     def park(self, event: Event, reason: str) -> None:
         """Nobody can take it: it is owed no more, and that is an event, unless it is about such an event itself."""

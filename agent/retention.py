@@ -15,7 +15,8 @@ LOOK_S: Final = 60.0
 """How often the journal is looked at; while something goes, at once again after PAUSE_S."""
 PAUSE_S: Final = 0.25
 TIGHT_BYTES: Final = 16_777_216
-"""With less room than this for the journal (on the disk and in its own free pages) the disk counts as nearly full."""
+"""With less room than this for the journal, on the disk and in its own free pages, the disk counts as nearly full; on a
+small disk with less than a sixteenth of it (`Journal.survey`)."""
 TIGHT_S: Final = 5.0
 DAY_US: Final = 86_400_000_000
 
@@ -31,6 +32,7 @@ class Retention:
         self._scarce = False
         """Nothing that central has was found to go, and the disk is nearly full."""
         self.tight = False
+        """The disk is full, and what central has is not enough to make room."""
 
     def due_s(self) -> float | None:
         """When to ask next; None: an answer is out."""
@@ -53,16 +55,17 @@ class Retention:
     def answer(self, found: Surveyed, now_s: float) -> None:
         """The journal has looked; what it found is to be pruned by who hands it over."""
         self._asked = False
-        self.tight = found.cause == "disk"
+        full = found.cause == "disk"
         self._after = found.after
         if found.ranges or found.after:  # something goes, or there is more to look at
             self._look_s = now_s + PAUSE_S
-            self._scarce = self._scarce and self.tight
-        elif self.tight and not self._scarce:
+        elif full and not self._scarce:
             self._scarce, self._look_s = True, now_s + PAUSE_S
+            return
         else:
-            self._scarce = self._scarce and self.tight
-            self._look_s = now_s + (TIGHT_S if self.tight else LOOK_S)
+            self._look_s = now_s + (TIGHT_S if full else LOOK_S)
+        self._scarce &= full
+        self.tight = self._scarce
 
     def restart(self, now_s: float) -> None:
         """The journal is another one."""

@@ -13,8 +13,6 @@ from agent.uplink import Uplink
 if TYPE_CHECKING:
     from agent.config import Config
 
-LINK_TROUBLE_S: Final = 30.0
-"""Without a session that lasts, or without a word of central's, for so long: a trouble of the link."""
 WAY_TROUBLE_S: Final = 10.0
 """One of several links that failed is a trouble of its own after this."""
 KEEP_S: Final = 900.0
@@ -31,6 +29,7 @@ class Supervision:
         now = recorder.now
         self.compliance = Compliance(stored, config.timing.dead_s, now.mono_s, now.wall_us / 1e6)
         self._good_s = self._kept_s = now.mono_s
+        self._trouble_s = config.timing.trouble_s
         self._sessions = 0
         self.shows = False
         """The way to central is broken in a way that the place may see."""
@@ -79,21 +78,25 @@ class Supervision:
         if lasts or uplink.proven_by_central_s > self._good_s:
             self._good_s, self._sessions = now_s, uplink.sessions
         reason, seen_by_an_event = "", False
-        if now_s >= self._good_s + LINK_TROUBLE_S:
-            what = "lasts" if uplink.sessions > self._sessions else f"for {LINK_TROUBLE_S:.0f} s"
-            reason = f"no session {what}: {link.reason or 'no answer'}"
+        if now_s >= self._good_s + self._trouble_s:
+            what = "lasts" if uplink.sessions > self._sessions else f"for {self._trouble_s:.0f} s"
+            reason = f"no session {what}: {link.reason or 'no answer; check the way to the broker'}"
+            if what == "lasts":  # a broker that throws one client out for another of its name may not say so
+                reason += "; see whether this box's id is used twice"
         elif link.state == "up" and uplink.protocol != "5" and self._config.delivery == "puback":
             reason = "`delivery: puback` demands MQTT 5, and this broker has none: nothing counts as delivered"
         elif uplink.refusal:
             reason = f"the broker refuses this box's events (reason code 0x{uplink.refusal:02x}): check its ACL"
-        elif uplink.silent_s is not None and now_s >= uplink.silent_s + LINK_TROUBLE_S:
+        elif uplink.silent_s is not None and now_s >= uplink.silent_s + self._trouble_s:
             seen_by_an_event = True
-            reason = (
-                "nobody at central listens to this box's events (the broker's reason code 0x10): start central, or see"
-                " what it subscribes to"
-                if uplink.nobody_listens
-                else "the broker takes this box's events, and central does not say that it stored any: check central"
-            )
+            if uplink.taken_s < uplink.silent_s:
+                reason = "the broker does not acknowledge this box's events: check it"
+            elif uplink.nobody_listens:
+                reason = "nobody at central listens to this box's events (reason code 0x10): check that central runs"
+            else:
+                reason = (
+                    "the broker takes this box's events, and central does not say that it stored any: check central"
+                )
         # The event that shows it may be a silent alarm: then neither lamp nor log at the place may tell of it.
         self.shows = bool(reason) and not seen_by_an_event
         if reason:

@@ -27,7 +27,7 @@ from agent.mail import (
     SessionUp,
 )
 from agent.messages import BoxState, StateMessage, WillMessage
-from agent.outbox import Outbox
+from agent.outbox import TOPIC_BYTES, Outbox
 from agent.ranges import Range
 
 NEWS_S: Final = 1.0
@@ -41,6 +41,7 @@ PUMP_BYTES_MAX: Final = 32_768
 STALL_S: Final = 30.0
 """Something could go, and nothing has gone for so long: a fault of ours. A new client first, then a new process."""
 STALLS_S: Final = 600.0
+STATE_BYTES_MAX: Final = 65_536
 
 
 class Uplink:
@@ -67,6 +68,8 @@ class Uplink:
         broker may hang up on who it refuses (mosquitto 2.0.11 does)."""
         self.nobody_listens = False
         """So the broker said when it last took an event."""
+        self.taken_s = float("-inf")
+        """When it last did."""
         self.silent_s: float | None = None
         """Since when what was sent has brought no receipt at all, over all sessions; None: nothing waits for one."""
         self._unanswered_s: float | None = None
@@ -122,15 +125,16 @@ class Uplink:
     def down(self, message: SessionDown, now_s: float) -> bool:
         """The session ended; False when it is an old one, or one that was only being opened beside it."""
         why = {"wrong_protocol": message.wrong_protocol, "hung_up": message.hung_up}
+        reason = f"{message.reason}; {message.hint}" if message.hint else message.reason
         if message.session == self._beside and self._beside:
             self._beside = ""
-            self.link.down_beside(now_s, message.reason, **why)
+            self.link.down_beside(now_s, reason, **why)
             return False
         if message.session != self.session or self.link.state == "down":
             return False
         self.outbox.suspect()
         self._forget_session()
-        self.link.down(now_s, message.reason, **why)
+        self.link.down(now_s, reason, **why)
         if self.link.state == "connecting":
             self.session, self._beside = self._beside, ""
         return True
@@ -205,7 +209,7 @@ class Uplink:
             self.outbox.taken(flight[1])
         if self.outbox.carries(message.token):  # the state may pass where events do not
             self.refusal = message.code if message.code >= REFUSED else 0
-            self.nobody_listens = message.code == NO_WORD
+            self.nobody_listens, self.taken_s = message.code == NO_WORD, now_s
         stored = self.outbox.acked(message.token, message.code if self.protocol == "5" else NO_WORD, now_s)
         if stored:
             self._heard(now_s)
@@ -288,6 +292,11 @@ class Uplink:
         self._beat_s = now_s
         state: StateMessage = {**self._state(), "session": self.session}
         self._told = _health(state)
+        limit = (self._limits.get("packet_bytes_max") or STATE_BYTES_MAX) - TOPIC_BYTES
+        if len(canonical(state)) > limit:  # a broker that takes no larger packet would end the session for it
+            state["inputs"] = {}
+        if len(canonical(state)) > limit:
+            state["trouble"] = state["trouble"][:1]
         self._publish("state", canonical(state), now_s, retain=True)
 
     def _publish(

@@ -188,8 +188,14 @@ class Writer:
         self._answer(Recorded(self.name, self._through, dict(self.journal.pending)))
 
     def _with_room(self, work: Callable[[], T]) -> T:
-        """Does it; on a full disk once more, in the room that the reserve held. What failed was rolled back whole."""
+        """Does it; on a full disk again, in the WAL's room and then in the reserve's. What failed was rolled back."""
         try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not disk_full(error) or self.journal.path is None:
+                raise
+        try:
+            self.journal.checkpoint()  # what is in the database already can be written over
             return work()
         except sqlite3.OperationalError as error:
             if not disk_full(error) or self._reserve is None or not self._reserve.give_up():

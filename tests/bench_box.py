@@ -238,7 +238,7 @@ class Bench:
         self.held.clear()
         self.journal = disk
         events = [memory.events[seq] for seq in sorted(memory.events)]
-        self.box.disk_is_back(disk.opened(), Ed25519Signer(BOX_KEY), memory.opened(), events, self.stamp)
+        self.box.disk_is_back(disk.opened(), "", Ed25519Signer(BOX_KEY), memory.opened(), events, self.stamp)
         self.act()
 
     def commit(self) -> None:

@@ -47,7 +47,14 @@ IO = {
 DOORS = {
     "paho": {"agent/mqtt.py", "agent/paho_client.py"},
     "sqlite3": {
-        *("agent/journal.py", "agent/schema.py", "agent/writer.py", "agent/reader.py", "agent/storage.py"),
+        *(
+            "agent/journal.py",
+            "agent/schema.py",
+            "agent/writer.py",
+            "agent/reader.py",
+            "agent/storage.py",
+            "agent/salvage.py",
+        ),
         "agent/errors.py",  # maps what it says
     },
     "sqlite_utils": {"agent/schema.py"},

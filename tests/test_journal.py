@@ -298,10 +298,12 @@ def aside(folder: Path) -> list[str]:
 
 def test_a_file_that_is_no_database_is_moved_aside_whole(path: Path) -> None:
     path.write_bytes(b"a love letter, and not a database at all" * 100)
-    journal, reason = open_journal(path.parent, 1234.5)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert "moved aside" in reason
-    assert aside(path.parent) == [f"{FILE}.aside-1234"]
-    assert (path.parent / f"{FILE}.aside-1234").read_bytes().startswith(b"a love letter")
+    assert aside(path.parent) == [found.aside.name if found.aside else ""]
+    assert found.aside is not None
+    assert found.aside.read_bytes().startswith(b"a love letter")
     assert (journal.opened().seq, journal.opened().volatile) == (0, False)
     journal.close()
 
@@ -311,9 +313,11 @@ def test_a_journal_of_a_newer_agent_is_moved_aside_and_not_touched(opened: Opene
     opened.journal._sql.execute(f"PRAGMA user_version={schema.SCHEMA_VERSION + 1}")
     opened.journal.close()
     content = path.read_bytes()
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert "install the newer agent" in reason
-    assert (path.parent / f"{FILE}.aside-99").read_bytes() == content
+    assert found.aside is not None
+    assert found.aside.read_bytes() == content
     journal.close()
 
 
@@ -322,9 +326,10 @@ def test_another_programs_database_is_moved_aside(path: Path) -> None:
     other.execute("CREATE TABLE recipes (name TEXT)")
     other.commit()
     other.close()
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert "another program's database" in reason
-    assert aside(path.parent) == [f"{FILE}.aside-99"]
+    assert aside(path.parent) == [found.aside.name if found.aside else ""]
     journal.close()
 
 
@@ -337,16 +342,18 @@ def test_a_half_written_file_is_moved_aside_and_the_box_starts(path: Path, keep:
     made.journal.close()
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep)])
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert reason != ""
-    assert (path.parent / f"{FILE}.aside-99").exists()
+    assert found.aside is not None and found.aside.exists()
     assert journal.opened().seq == 0
     journal.close()
 
 
 def test_an_empty_file_is_a_new_journal(path: Path) -> None:
     path.touch()
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert (reason, journal.opened().seq) == ("", 0)
     journal.close()
 
@@ -356,7 +363,8 @@ def test_a_file_with_our_mark_and_no_content_is_a_new_journal(path: Path) -> Non
     sql = sqlite3.connect(path)
     sql.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
     sql.close()
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert (reason, journal.opened().seq) == ("", 0)
     journal.close()
 
@@ -367,15 +375,17 @@ def test_a_file_with_our_mark_and_no_content_is_a_new_journal(path: Path) -> Non
 def test_a_journal_whose_rows_are_damaged_is_moved_aside(opened: Opened, path: Path, damage: str) -> None:
     opened.journal._sql.execute(damage)
     opened.journal.close()
-    journal, reason = open_journal(path.parent, 99.0)
+    found = open_journal(path.parent)
+    journal, reason = found.journal, found.reason
     assert reason != ""
-    assert aside(path.parent) == [f"{FILE}.aside-99"]
+    assert aside(path.parent) == [found.aside.name if found.aside else ""]
     journal.close()
 
 
 def test_where_the_disk_takes_no_file_the_journal_is_in_memory_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    journal, reason = open_journal(tmp_path / "file" / "state", 99.0)
+    found = open_journal(tmp_path / "file" / "state")
+    journal, reason = found.journal, found.reason
     assert "check the disk and whom state_dir belongs to" in reason
     assert journal.opened().volatile
     journal.close()
@@ -383,7 +393,8 @@ def test_where_the_disk_takes_no_file_the_journal_is_in_memory_and_says_so(tmp_p
 
 def test_where_the_journal_cannot_be_opened_it_is_in_memory_and_nothing_is_moved(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
-    journal, reason = open_journal(tmp_path, 99.0)
+    found = open_journal(tmp_path)
+    journal, reason = found.journal, found.reason
     assert "state_dir cannot be written" in reason
     assert journal.opened().volatile
     assert aside(tmp_path) == []
@@ -454,7 +465,11 @@ def survey(opened: Opened, **more: Any) -> Surveyed:
 
 SCANS: tuple[EventClass, ...] = ("scan",) * 100
 ALARMS: tuple[EventClass, ...] = ("alarm",) * 9
-FULL: Any = {"free_min": 2**60}
+FULL: Any = {"free_min": 1_000_000}
+
+
+def fill_disk(opened: Opened) -> None:
+    opened.journal.room = lambda: (5_000_000, 0, 10**9)  # type: ignore[method-assign]
 
 
 def test_while_there_is_room_nothing_has_to_go(opened: Opened) -> None:
@@ -487,17 +502,29 @@ def test_what_is_owed_or_parked_never_goes_for_age_or_size(opened: Opened) -> No
     opened.record(*CLASSES * 3)
     opened.journal.write([Write(delivered=((1, 2),), parked={2: "too large"})])
     for wish in ({"used_max": 0}, {"before": "9999"}, FULL):
+        if wish is FULL:
+            fill_disk(opened)
         assert [hole[:2] for hole in survey(opened, **wish).ranges] == [(1, 1)]
 
 
 def test_on_a_full_disk_scans_and_status_go_that_nobody_has_and_never_an_alarm(opened: Opened) -> None:
     opened.record(*CLASSES * 2, "scan", "scan", "audit")
+    fill_disk(opened)
     found = survey(opened, **FULL, undelivered=True)
     assert [hole[:2] for hole in found.ranges] == [(3, 4), (8, 9), (11, 12)]
     assert (found.cause, found.count, found.undelivered) == ("disk", 6, 6)
     opened.journal.write([Write(delivered=((3, 3), (8, 8)))])
     assert survey(opened, **FULL, undelivered=True).undelivered == 4
+    del opened.journal.room
     assert survey(opened, used_max=0, undelivered=True).count == 2, "only the disk's own need takes what nobody has"
+
+
+def test_a_small_disk_is_full_when_a_sixteenth_of_it_is_left(opened: Opened) -> None:
+    opened.record("scan", "scan", delivered=((1, 1),))
+    opened.journal.write([Write(delivered=((1, 1),))])
+    for free, cause in ((62_500, ""), (62_499, "disk")):
+        opened.journal.room = lambda free=free: (1, free, 1_000_000)  # type: ignore[misc,method-assign]
+        assert survey(opened, **FULL).cause == cause
 
 
 def test_what_goes_is_gone_with_its_debts_and_holes_side_by_side_become_one(opened: Opened, path: Path) -> None:
@@ -541,11 +568,11 @@ def test_a_survey_looks_at_a_part_and_says_where_to_go_on(opened: Opened, monkey
 
 def test_the_room_of_a_journal_in_memory_is_bounded_and_what_was_pruned_is_room_again() -> None:
     made = Opened(None)
-    used, free = made.journal.room()
-    assert used + free == MEMORY_BYTES
+    used, free, size = made.journal.room()
+    assert used + free == size == MEMORY_BYTES
     for _ in range(20):
         made.record(*SCANS)
-    grown, left = made.journal.room()
+    grown, left, _ = made.journal.room()
     assert grown > used + 500_000 and grown + left == MEMORY_BYTES
     made.journal.write([Write(prune=((1, 1_999, "h"),))])
     assert made.journal.room()[0] < used + 50_000

@@ -13,9 +13,10 @@ from agent.identity import Ed25519Signer, Signer
 from agent.journal import Journal
 from agent.loop import Loop
 from agent.models import LastEnd
+from agent.storage import Found
 
 
-def no_disk() -> tuple[Journal, Signer]:
+def no_disk() -> tuple[Found, Signer]:
     raise OSError("not here")
 
 
@@ -30,7 +31,7 @@ links: [{{url: "mqtt://127.0.0.1:1"}}]
 drivers: [{{id: panel, type: line, port: {tmp_path}/none}}]
 inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
 """)
-    yield Loop(load(file), Journal(None), Ed25519Signer.generate(), boot_id(), Clock(), no_disk)
+    yield Loop(load(file), Found(Journal(None)), Ed25519Signer.generate(), boot_id(), Clock(), no_disk)
     for number, handler in kept.items():
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
@@ -45,7 +46,7 @@ def test_a_sigterm_that_comes_while_a_bad_config_is_refused_still_ends_the_box(
         return False
 
     monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
-    assert loop.run(new_journal="", config_hash="x", reloadable=refuses) == signal.SIGTERM
+    assert loop.run(config_hash="x", reloadable=refuses) == signal.SIGTERM
 
 
 @pytest.mark.timeout(30)
@@ -61,5 +62,5 @@ def test_a_sigterm_that_comes_while_the_box_stops_for_a_reload_ends_it(
 
     monkeypatch.setattr(loop, "_stop", slow)
     monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
-    assert loop.run(new_journal="", config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
     assert told == ["reload"]

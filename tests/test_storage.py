@@ -10,15 +10,18 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from bench_box import BOX_KEY
 from test_journal import DEADLINE_S, Opened, chain, sealed
 
 from agent import storage
 from agent.errors import BoxError
+from agent.identity import Ed25519Signer
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
 from agent.mail import Recorded, StorageFailed, StorageTight, Write
 from agent.reserve import FILE as RESERVE
 from agent.reserve import Reserve
+from agent.salvage import salvage
 from agent.storage import COPY, LEFT, await_disk, open_journal, renewed_journal
 from agent.writer import Answer, Writer
 
@@ -40,7 +43,7 @@ def test_a_renewed_journal_is_the_same_in_another_file(tmp_path: Path) -> None:
     made.journal.write([Write(delivered=((1, 40),))])
     before, inode = content(made.journal), (tmp_path / FILE).stat().st_ino
     made.journal.close()
-    again = renewed_journal(tmp_path)
+    again = renewed_journal(tmp_path).journal
     assert content(again) == before
     assert (tmp_path / FILE).stat().st_ino != inode
     assert not (tmp_path / COPY).exists() and not (tmp_path / LEFT).exists()
@@ -60,7 +63,7 @@ def test_what_stood_in_the_old_wal_alone_is_in_the_copy_and_the_old_wal_is_not_t
     made.journal.close()
     for name in (FILE, f"{FILE}-wal"):
         (tmp_path / f"kept-{name}").rename(tmp_path / name)
-    again = renewed_journal(tmp_path)
+    again = renewed_journal(tmp_path).journal
     assert again.opened().seq == 3
     again.close()
 
@@ -99,14 +102,15 @@ def test_a_power_cut_at_any_step_of_it_leaves_the_old_journal_or_the_new_one_who
         for patch in patches:
             patch.start()
         try:
-            renewed_journal(place).close()
+            renewed_journal(place).journal.close()
             done = True
         except CutError:
             pass
         finally:
             mock.patch.stopall()
-        journal, reason = open_journal(place, 0.0)
-        assert (content(journal), reason) == (before, ""), f"cut at step {cut_at}"
+        found = open_journal(place)
+        journal = found.journal
+        assert (content(journal), found.reason) == (before, ""), f"cut at step {cut_at}"
         assert {file.name for file in place.iterdir()} <= {FILE, f"{FILE}-wal", f"{FILE}-shm"}
         journal.close()
         if done:
@@ -235,3 +239,93 @@ def test_a_fault_of_ours_in_the_writer_is_a_failed_disk_and_not_a_silence(tmp_pa
     assert told.wait(DEADLINE_S)
     assert isinstance(answers[0], StorageFailed) and "ZeroDivisionError" in answers[0].reason
     writer.close(DEADLINE_S)
+
+
+# ---- damage
+
+
+def crashed(tmp_path: Path, fill: Callable[[Opened], None]) -> Path:
+    """A journal as a process that was killed leaves it, with its WAL."""
+    (tmp_path / "made").mkdir()
+    made = Opened(tmp_path / "made" / FILE)
+    made.journal.checkpoint()
+    fill(made)
+    for name in (FILE, f"{FILE}-wal"):
+        shutil.copy(tmp_path / "made" / name, tmp_path / name)
+    made.journal.close()
+    return tmp_path / f"{FILE}-wal"
+
+
+def thirty(made: Opened) -> None:
+    for _ in range(30):
+        made.record("alarm", "scan")
+    made.journal.write([Write(delivered=((2, 2),))])
+
+
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0x10
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("where", [2, 100, 0.3, 0.5, 0.9], ids=str)
+def test_a_flipped_bit_in_the_wal_is_damage_and_not_the_torn_end_of_it(tmp_path: Path, where: float) -> None:
+    wal = crashed(tmp_path, thirty)
+    flip(wal, int(where * wal.stat().st_size) if where < 1 else int(where))
+    found = open_journal(tmp_path)
+    assert "its WAL held" in found.reason or "cannot be read" in found.reason
+    assert found.journal.opened().seq == 0 and not found.journal.opened().volatile
+    found.journal.close()
+
+
+@pytest.mark.parametrize("cut", range(1, 12_000, 997))
+def test_a_torn_end_of_the_wal_is_no_damage(tmp_path: Path, cut: int) -> None:
+    """The last transaction, which nobody was promised, is cut off somewhere, or full of what stood there before."""
+    wal = crashed(tmp_path, thirty)
+    whole = wal.read_bytes()
+    wal.write_bytes(whole[:-cut] if cut % 2 else whole[:-cut] + bytes(cut))
+    found = open_journal(tmp_path)
+    assert (found.reason, found.aside) == ("", None)
+    assert found.journal.opened().seq >= 54
+    found.journal.close()
+
+
+def test_what_a_damaged_journal_owed_is_read_out_of_it_alarms_first_and_nothing_that_is_not_ours(
+    tmp_path: Path,
+) -> None:
+    wal = crashed(tmp_path, thirty)
+    flip(wal, wal.stat().st_size // 2)
+    found = open_journal(tmp_path)
+    found.journal.close()
+    assert found.aside is not None
+    events = salvage(found.aside, Ed25519Signer(BOX_KEY).public)
+    assert [event.cls for event in events] == sorted((event.cls for event in events), key=lambda cls: cls != "alarm")
+    seqs = {event.seq for event in events}
+    assert {event.seq for event in events if event.cls == "alarm"} >= set(range(1, 50, 2))
+    assert len(seqs) >= 55, "most of what the WAL alone had is there too"
+    assert salvage(found.aside, bytes(32)) == [], "another key's events are nobody's"
+
+
+def test_a_journal_that_cannot_be_copied_makes_place_for_a_new_one(tmp_path: Path) -> None:
+    made = Opened(tmp_path / FILE)
+    for _ in range(200):
+        made.record("alarm", "scan")
+    made.journal.checkpoint()
+    made.journal.close()
+    flip(tmp_path / FILE, 20 * 4096)
+    found = renewed_journal(tmp_path)
+    assert found.aside is not None and found.aside.exists() and "moved aside" in found.reason
+    assert found.journal.opened().seq == 0
+    found.journal.close()
+    assert 380 < len(salvage(found.aside, Ed25519Signer(BOX_KEY).public)) < 400
+
+
+def test_two_journals_moved_aside_in_one_second_keep_names_of_their_own(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(3):
+        (tmp_path / FILE).write_bytes(b"not a database" * 1_000)
+        found = open_journal(tmp_path)
+        found.journal.close()
+        assert found.aside is not None
+        names.add(found.aside.name)
+    assert len(names) == 3 and all((tmp_path / name).exists() for name in names)
