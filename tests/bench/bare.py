@@ -58,6 +58,9 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.paho.disconnect()
         self.paho.loop_stop()
 
@@ -87,9 +90,8 @@ class RoundTrip:
         return self._back_s - began_s
 
     def close(self) -> None:
-        for client in (self._far, self._near):
-            client.paho.disconnect()
-            client.paho.loop_stop()
+        self._far.close()
+        self._near.close()
 
 
 class Commit:

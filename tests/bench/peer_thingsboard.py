@@ -9,6 +9,7 @@ value a key and millisecond.
 
 import json
 import os
+import signal
 import sqlite3
 import tempfile
 import time
@@ -18,11 +19,10 @@ from itertools import count
 from pathlib import Path
 from subprocess import Popen
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from real_box import until
 
 from bench import load
+from bench.bare import Client
 from bench.packets import RawClient
 from bench.peers import QUIET_S, Peer, far_broker, singles
 from bench.sink import Sink
@@ -145,6 +145,7 @@ class _Gateway:
             ("logs.json", LOGS),
         ]:
             (directory / name).write_text(json.dumps(what))
+        self._server: Client | None = self._join_server()
 
     def start(self) -> None:
         environment = {"TB_GW_CONFIG_DIR": str(self._directory), "PATH": "/usr/bin:/bin", "HOME": str(self._directory)}
@@ -157,12 +158,25 @@ class _Gateway:
         if self._process:
             self._process.kill()
             self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        self._leave_server()
 
     def cut(self) -> None:
+        self._leave_server()
         self._far.stop()
 
     def restore(self) -> None:
+        """The gateway is frozen until the far end is complete: a ThingsBoard does not let one in before it answers."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
         self._far.start()
+        self._server = self._join_server()
+        self.sink.subscribed()
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
 
     def fill(self, events: Sequence[bytes]) -> None:
         self.offer(events)
@@ -191,6 +205,18 @@ class _Gateway:
     def pids(self) -> list[int]:
         assert self._process is not None
         return [self._process.pid]
+
+    def _join_server(self) -> Client:
+        def answer(topic: str, _question: bytes, _now_s: float) -> None:
+            server.paho.publish(ANSWERED + topic.removeprefix(ASKED), json.dumps(LIMITS), 1)
+
+        server = Client(self._far.port, f"{ASKED}+", answer)
+        return server
+
+    def _leave_server(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
 
     def _busy_s(self) -> float:
         """Processor time it has used."""
@@ -250,28 +276,6 @@ def _offline(directory: Path) -> Iterator[_Gateway]:
         far, sink = stack.enter_context(far_broker(directory, [TELEMETRY], [f"acl_file {acl}"]))
         near = stack.enter_context(Broker(directory=directory / "near", config=log))
         client = stack.enter_context(RawClient(near.port))
-        stack.enter_context(_server(far.port))
         peer = _Gateway(directory, far, near, sink, client)
-        stack.callback(peer.kill)
+        stack.callback(peer.close)
         yield peer
-
-
-@contextmanager
-def _server(port: int) -> Iterator[None]:
-    """Answers what the gateway asks; its session is kept, so that it hears also what was asked before it came back."""
-
-    def answer(client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        client.publish(ANSWERED + message.topic.removeprefix(ASKED), json.dumps(LIMITS), 1)
-
-    def subscribe(*_: object) -> None:
-        client.subscribe(f"{ASKED}+", 1)
-
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, "server", clean_session=False, protocol=mqtt.MQTTv311)
-    client.on_connect = subscribe
-    client.on_message = answer
-    client.reconnect_delay_set(1, 1)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    yield
-    client.disconnect()
-    client.loop_stop()
