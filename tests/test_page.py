@@ -360,10 +360,11 @@ def test_the_bell_goes_on_until_a_person_answers_but_not_for_what_came_late(page
 
 def test_what_is_no_more_at_the_box_is_told_in_words(page: Page, desk: Desk) -> None:
     box = desk.box
-    told = [
-        box.say("event/audit", box.event("audit.pruned", holes=[[1, 7, "h"]], **data))
-        for data in ({"cause": "days", "count": 2000}, {"cause": "disk", "count": 7, "undelivered": 3})
+    pruned: list[dict[str, Any]] = [
+        {"cause": "days", "count": 2000},
+        {"cause": "disk", "count": 7, "undelivered": 3},
     ]
+    told = [box.say("event/audit", box.event("audit.pruned", holes=[[1, 7, "h"]], **data)) for data in pruned]
     old, lost = (page.locator(f'[data-testid=event][data-id="{id_}"] .what') for id_ in told)
     expect(old).to_have_text("2000 events deleted at the box: older than the config keeps them")
     expect(lost).to_contain_text("7 events deleted at the box: the disk was full")
