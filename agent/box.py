@@ -278,8 +278,15 @@ class Box:
     # ---- what shows
 
     def _after(self) -> None:
-        """What follows from all that was decided: messages to send, what cannot be sent, the lamps."""
+        """What follows from all that was decided: the lamps, messages to send, what cannot be sent."""
         now_s = self._recorder.now.mono_s
+        if self._lamps_may_change and not self._ended:
+            self._lamps_may_change = False
+            self._feedback.update(self._shows(now_s), now_s)
+            color = self._feedback.lit(now_s)
+            for output in self._config.outputs:
+                if output.role == "feedback":
+                    self._light(output.id, color is not None and output.color in (None, color))
         self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
@@ -289,14 +296,6 @@ class Box:
             if not self._recorder.vouches_for(event):
                 self._uplink.outbox.drop([(event.seq, event.seq)])
                 self._recorder.park(event, "its bytes were changed on the disk: the signature is not right any more")
-        if self._ended or not self._lamps_may_change:
-            return
-        self._lamps_may_change = False
-        self._feedback.update(self._shows(now_s), now_s)
-        color = self._feedback.lit(now_s)
-        for output in self._config.outputs:
-            if output.role == "feedback":
-                self._light(output.id, color is not None and output.color in (None, color))
 
     def _light(self, output: str, on: bool) -> None:
         if self._lit.get(output, False) != on:
