@@ -39,7 +39,7 @@ soak: $(VENV)/ready .cache/debian .cache/soak
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/ready .cache/debian
-	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
+	PYTHONPATH=tests:. $(BIN)/python -m bench
 
 docs: $(VENV)/ready
 	$(BIN)/python -m agent.schemas

@@ -63,6 +63,19 @@ def bounded(value: float, bound: Bound, limit: float) -> tuple[str, bool]:
     return f"{bound} {limit:g}", value >= limit if bound == "at least" else value <= limit
 
 
+def rows_of(
+    name: str, values: Sequence[float], beside: str, others: Sequence[float], median_max: float, p99_max: float
+) -> list[Row]:
+    """Two rows, of the medians and of the 99th percentiles; seconds, told in ms."""
+    rows = []
+    for word, share, limit in (("median", 0.5, median_max), ("p99", 0.99, p99_max)):
+        ours, theirs = quantile(values, share), quantile(others, share)
+        ratio = ours / theirs
+        told = (f"{digits(ours * 1000)} ms", f"{beside}: {digits(theirs * 1000)} ms")
+        rows.append(Row(f"{name}, {word}", *told, ratio, *bounded(ratio, "at most", limit)))
+    return rows
+
+
 def table(rows: Sequence[Row]) -> list[str]:
     """The rows as Markdown."""
     words = {True: "yes", False: "**no**", None: ""}
@@ -77,7 +90,7 @@ def table(rows: Sequence[Row]) -> list[str]:
         ]
         for row in rows
     ]
-    return grid(["", "median / p99", "beside", "ratio", "limit", "met"], cells)
+    return grid(["", "measured", "beside", "ratio", "limit", "met"], cells)
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

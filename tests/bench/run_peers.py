@@ -84,8 +84,7 @@ def ceiling(events: int) -> float:
 def commits(count: int) -> list[float]:
     """Seconds of a bare SQLite commit of one event, synchronous=FULL, with the pauses that single alarms have."""
     rng, pause, [body], taken_s = random.Random(1), threading.Event(), load.backlog(1), list[float]()
-    with tempfile.TemporaryDirectory(prefix="callbox-peer-") as directory:
-        commit = Commit(Path(directory) / "bare.db")
+    with tempfile.TemporaryDirectory(prefix="callbox-peer-") as name, Commit(Path(name) / "bare.db") as commit:
         for _ in range(count):
             pause.wait(rng.uniform(*PAUSE_S))
             taken_s.append(commit.take_s(body))
