@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     events = command("events", _events, box=True, table=True)
     events.add_argument("--class", dest="cls", choices=CLASSES, help=t("cli.class"))
     events.add_argument("--pending", action="store_true", help=t("cli.pending"))
-    events.add_argument("--follow", action="store_true", help=t("cli.follow"))
+    more = events.add_mutually_exclusive_group()
+    more.add_argument("--follow", action="store_true", help=t("cli.follow"))
+    more.add_argument("--parked", action="store_true", help=t("cli.parked"))
     command("verify", _verify, box=True, table=True).add_argument("--key", metavar="K", help=t("cli.key"))
     command("keygen", _keygen, box=True)
     return parser
@@ -177,30 +179,36 @@ def _events(args: argparse.Namespace) -> int:
     from agent.reader import Reader
 
     reader = Reader(_state_dir(args))
+    reasons = reader.parked() if args.parked else {}
     after = 0
     while True:
-        for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending):
+        for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending, parked=args.parked):
             after = seq
             if args.json:
                 sys.stdout.buffer.write(body + b"\n")
+            elif args.parked:
+                print(_event_line(seq, body), t("cli.parked_for", reason=reasons.get(seq, "")), sep="\n")
             else:
-                print(_event_line(body))
+                print(_event_line(seq, body))
         sys.stdout.flush()
         if not args.follow:
             return OK
         select.select([], [], [], FOLLOW_S)
 
 
-def _event_line(body: bytes) -> str:
-    event = json.loads(body)
-    data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
-    shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
-    type = event["type"].removeprefix("callbox.")
-    return f"{event['boxseq']:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+def _event_line(seq: int, body: bytes) -> str:
+    try:
+        event = json.loads(body)
+        data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
+        shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
+        type = event["type"].removeprefix("callbox.")
+        return f"{seq:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{seq:>8}  {t('cli.unreadable', bytes=len(body))}"
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from agent.identity import public_key, unb64, verify_chain
+    from agent.identity import public_key, unb64
     from agent.reader import Reader
 
     state_dir = _state_dir(args)
@@ -209,21 +217,17 @@ def _verify(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         raise BoxError(f"the key: {error}", "give the box's public key with --key") from error
     reader = Reader(state_dir)
-    count = 0
-
-    def counted() -> Any:
-        nonlocal count
-        for event in reader.events():
-            count += 1
-            yield event
-
-    problem = verify_chain(counted(), key)
+    check = reader.checked(key)
+    problem, gone = check.problem, sum(last - first + 1 for first, last, _ in check.holes)
+    counts = {"events": check.events, "last": check.seq, "holes": len(check.holes), "gone": gone}
     if args.json:
-        print(json.dumps({"journal": reader.name, "events": count, "problem": problem}))
+        print(json.dumps({"journal": reader.name, "problem": problem, **counts}))
     elif problem:
         print(t("cli.broken", problem=problem))
-    elif count:
-        print(t("cli.whole", count=count, journal=reader.name, last=count))
+    elif check.events:
+        print(t("cli.whole", journal=reader.name, **counts))
+        if gone:
+            print(t("cli.holes", **counts))
     else:
         print(t("cli.empty", journal=reader.name))
     return FAILED if problem else OK

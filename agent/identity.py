@@ -143,7 +143,7 @@ class ChainCheck:
         self.missing: dict[int, Hole] = {}
         """Not proven until now, by the last boxseq of each; the hash is what the event after it names, "" for none."""
         self.misnamed: set[int] = set()
-        """Of these, the ones that a record names with another hash."""
+        """The last boxseqs of those that a record names with another hash."""
         self._public, self._prevhash = public, b64(prevhash)
         self._first: tuple[int, str] | None = None
 
@@ -175,7 +175,6 @@ class ChainCheck:
                 continue
             if gap[2] in ("", digest):
                 del self.missing[last]
-                self.misnamed.discard(last)
                 self.holes.append((gap[0], last, digest))
             else:
                 self.misnamed.add(last)

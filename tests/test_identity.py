@@ -277,6 +277,10 @@ def test_where_the_event_after_a_hole_was_changed_that_event_is_named_and_not_th
     assert journal.problem == "seq 6: the signature is not this key's"
     journal.rows[6] = b"x"
     assert journal.problem == "seq 6: not JSON"
+    check = ChainCheck(SIGNER.public)
+    for row in journal.rows.items():
+        check.see(*row)
+    assert (check.missing, [hole[:2] for hole in check.holes]) == ({}, [(3, 5)])
 
 
 def test_the_first_of_several_faults_is_named(journal: Journal) -> None:
