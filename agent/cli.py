@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from agent.errors import BoxError
 from agent.kinds import CLASSES
+from agent.ranges import Range, joined
 from agent.text import t
 
 DEFAULT_CONFIG: Final = Path("/etc/callbox/box.yaml")
@@ -65,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("--follow", action="store_true", help=t("cli.follow"))
     more.add_argument("--parked", action="store_true", help=t("cli.parked"))
     command("verify", _verify, box=True, table=True).add_argument("--key", metavar="K", help=t("cli.key"))
+    resend = command("resend", _resend, box=True, table=True).add_mutually_exclusive_group(required=True)
+    resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
+    resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
     command("keygen", _keygen, box=True)
     return parser
 
@@ -75,6 +80,15 @@ def _state_dir(args: argparse.Namespace) -> Path:
     from agent.config import load
 
     return load(args.config or DEFAULT_CONFIG).state_dir
+
+
+def _range(text: str) -> Range:
+    """`1042` or `1000-1010`: boxseqs, the first and the last included."""
+    if match := re.fullmatch(r"([1-9]\d{0,14})(?:-([1-9]\d{0,14}))?", text, re.ASCII):
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first <= last:
+            return first, last
+    raise argparse.ArgumentTypeError(t("cli.no_range", text=text))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -231,6 +245,31 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         print(t("cli.empty", journal=reader.name))
     return FAILED if problem else OK
+
+
+def _resend(args: argparse.Namespace) -> int:
+    from agent.reader import Reader
+    from agent.status import ask
+
+    state_dir = _state_dir(args)
+    reader = Reader(state_dir)
+    ranges = joined((seq, seq) for seq in reader.parked()) if args.parked else joined(args.ranges)
+    answer: dict[str, Any] | None = {"result": "done", "ranges": []}
+    if ranges:
+        answer = ask(state_dir, "resend", journal=reader.name, ranges=ranges)
+    if answer is None:
+        print("{}" if args.json else t("cli.not_running", state_dir=state_dir))
+        return NOT_RUNNING
+    if "result" not in answer:
+        raise BoxError("the running box does not know this command", "it is older than this one: restart it")
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in answer.get("ranges", []))
+    if args.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    elif answer["result"] == "refused":
+        print(t("cli.resend_refused", reason=answer["reason"]))
+    else:
+        print(t("cli.resend_done", ranges=shown) if shown else t("cli.resend_nothing"))
+    return OK if answer["result"] == "done" else FAILED
 
 
 def _keygen(args: argparse.Namespace) -> int:
