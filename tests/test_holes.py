@@ -1,68 +1,33 @@
 """`callbox verify` and `callbox events` over a real journal from which events went, and in which some are parked."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_box import BOX_KEY
-from cryptography.hazmat.primitives import serialization
+from written import SIGNER, Written
 
 from agent import reader as reader_module
 from agent.cli import main
-from agent.events import Chain, Draft, Stamp
-from agent.identity import KEY_FILE, Ed25519Signer
-from agent.journal import FILE, Journal
-from agent.mail import Survey, Write
+from agent.mail import Write
 from agent.reader import Reader
 
-SIGNER = Ed25519Signer(BOX_KEY)
 
-
-class Box:
-    """A journal in a state directory, written as the box writes it."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        pem = BOX_KEY.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        (state_dir / KEY_FILE).write_bytes(pem)
-        self.journal = Journal(state_dir / FILE)
-        self.chain = Chain("/callbox/s/b", self.journal.name, "5f0c2a9e", SIGNER)
-
-    def write(self, count: int = 1, type: str = "scan.code", data: Any = None, **more: Any) -> None:
-        made: Any = data or {"input": "desk"}
-        drafts = [Draft(f"id-{self.chain.seq + n}", type, "desk", Stamp(1.0, 1), made) for n in range(count)]
-        self.journal.write([Write(events=tuple(map(self.chain.seal, drafts)), **more)])
-
-    def prune(self) -> None:
-        """What central has goes, with its record, as the box does it."""
-        found = self.journal.survey(Survey("", 0, 0, 0, undelivered=False))
-        data = {"cause": "size", "count": found.count, "holes": [list(hole) for hole in found.ranges]}
-        self.write(1, "audit.pruned", data, prune=found.ranges)
-
-    def run(self, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
-        code = main([args[0], "--state-dir", str(self.state_dir), *args[1:]])
-        return code, capsys.readouterr().out
-
-    def verify(self, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-        code, out = self.run(capsys, "verify", "--json")
-        found: dict[str, Any] = json.loads(out)
-        assert code == (1 if found["problem"] else 0)
-        return found
+def verify(box: Written, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    code, found = box.told(capsys, "verify")
+    assert code == (1 if found["problem"] else 0)
+    return found
 
 
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setenv("CALLBOX_LANG", "en")
-    made = Box(tmp_path)
-    made.write(20)
+    made = Written(tmp_path)
+    made.write(count=20)
     return made
 
 
-def test_a_journal_from_which_events_went_is_whole(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
-    assert box.verify(capsys) == {
+def test_a_journal_from_which_events_went_is_whole(box: Written, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(box, capsys) == {
         "journal": box.journal.name,
         "problem": None,
         "events": 20,
@@ -74,7 +39,7 @@ def test_a_journal_from_which_events_went_is_whole(box: Box, capsys: pytest.Capt
     box.prune()
     box.write(delivered=((7, 8), (14, 20)))
     box.prune()
-    found = box.verify(capsys)
+    found = verify(box, capsys)
     assert (found["problem"], found["events"], found["last"]) == (None, 5, 24)
     assert (found["holes"], found["gone"]) == (2, 19)
     code, out = box.run(capsys, "verify")
@@ -82,19 +47,19 @@ def test_a_journal_from_which_events_went_is_whole(box: Box, capsys: pytest.Capt
     assert "19 events in 2 holes" in out
 
 
-def test_a_row_in_the_table_of_holes_proves_nothing(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_in_the_table_of_holes_proves_nothing(box: Written, capsys: pytest.CaptureFixture[str]) -> None:
     hole = box.journal._with_neighbours((3, 5))
     box.journal.write([Write(prune=(hole,))])
-    assert box.verify(capsys)["problem"] == "seq 3: missing (the next one is 6)"
-    box.write(1, "audit.pruned", {"cause": "days", "count": 3, "holes": [list(hole)]})
+    assert verify(box, capsys)["problem"] == "seq 3: missing (the next one is 6)"
+    box.write("audit.pruned", {"cause": "days", "count": 3, "holes": [list(hole)]})
     box.journal._sql.execute("DELETE FROM pruned")
-    assert box.verify(capsys)["problem"] is None
+    assert verify(box, capsys)["problem"] is None
 
 
-def test_what_goes_while_it_is_read_is_no_fault(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_while_it_is_read_is_no_fault(box: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before every page more goes: behind the reader, under it and before it."""
     monkeypatch.setattr(reader_module, "PAGE_ROWS", 3)
-    box.write(20, delivered=((1, 39),))
+    box.write(count=20, delivered=((1, 39),))
     reader = Reader(box.state_dir)
     pages = [(2, 3), (4, 8), (1, 1), (9, 9), (16, 20), (21, 21), (12, 15), (22, 30)]
 
@@ -103,10 +68,7 @@ def test_what_goes_while_it_is_read_is_no_fault(box: Box, monkeypatch: pytest.Mo
 
         def execute(self, query: str, *values: Any) -> Any:
             if "LIMIT" in query and pages:
-                first, last = pages.pop(0)
-                hole = box.journal._with_neighbours((first, last))
-                data = {"cause": "days", "count": last - first + 1, "holes": [list(hole)]}
-                box.write(1, "audit.pruned", data, prune=(hole,))
+                box.prune(box.journal._with_neighbours(pages.pop(0)))
             return sql.execute(query, *values)
 
     sql, reader._sql = reader._sql, Between()  # type: ignore[assignment]
@@ -117,7 +79,7 @@ def test_what_goes_while_it_is_read_is_no_fault(box: Box, monkeypatch: pytest.Mo
     sql.close()
 
 
-def test_what_is_missing_is_found_however_much_comes_meanwhile(box: Box) -> None:
+def test_what_is_missing_is_found_however_much_comes_meanwhile(box: Written) -> None:
     box.journal._sql.execute("DELETE FROM events WHERE seq=5")
     reader = Reader(box.state_dir)
     assert reader.checked(SIGNER.public).problem == "seq 5: missing (the next one is 6)"
@@ -127,7 +89,7 @@ def test_what_is_missing_is_found_however_much_comes_meanwhile(box: Box) -> None
 # ---- parked
 
 
-def test_what_is_parked_is_shown_with_its_reason(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_parked_is_shown_with_its_reason(box: Written, capsys: pytest.CaptureFixture[str]) -> None:
     box.write(parked={3: "central: too large", 21: "70000 bytes are too many for this broker"})
     code, out = box.run(capsys, "events", "--parked")
     assert code == 0
@@ -137,20 +99,19 @@ def test_what_is_parked_is_shown_with_its_reason(box: Box, capsys: pytest.Captur
 
 
 def test_parked_events_are_printed_to_machines_as_they_are_stored(
-    box: Box, capfdbinary: pytest.CaptureFixture[bytes]
+    box: Written, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     box.write(parked={3: "central: too large"})
     assert main(["events", "--state-dir", str(box.state_dir), "--parked", "--json"]) == 0
-    [stored] = box.journal._sql.execute("SELECT body FROM events WHERE seq=3").fetchone()
-    assert capfdbinary.readouterr().out == stored + b"\n"
+    assert capfdbinary.readouterr().out == box.body(3) + b"\n"
 
 
 @pytest.mark.parametrize("body", [b"\xff\x00", b"[]", b'{"data": 7}', b"{}"])
 def test_an_event_whose_bytes_were_changed_stops_no_list(
-    box: Box, capsys: pytest.CaptureFixture[str], body: bytes
+    box: Written, capsys: pytest.CaptureFixture[str], body: bytes
 ) -> None:
     box.write(parked={3: "its bytes were changed on the disk"})
-    box.journal._sql.execute("UPDATE events SET body=? WHERE seq=3", [body])
+    box.change("UPDATE events SET body=? WHERE seq=3", body)
     code, out = box.run(capsys, "events", "--parked")
     assert code == 0
     assert f"3  {len(body)} bytes that cannot be read" in out
