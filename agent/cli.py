@@ -6,6 +6,7 @@ import re
 import select
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("--follow", action="store_true", help=t("cli.follow"))
     more.add_argument("--parked", action="store_true", help=t("cli.parked"))
     command("verify", _verify, box=True, table=True).add_argument("--key", metavar="K", help=t("cli.key"))
+    command("fsck", _fsck, box=True, table=True).add_argument("--repair", action="store_true", help=t("cli.repair"))
     resend = command("resend", _resend, box=True, table=True).add_mutually_exclusive_group(required=True)
     resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
     resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
@@ -221,15 +223,22 @@ def _event_line(seq: int, body: bytes) -> str:
         return f"{seq:>8}  {t('cli.unreadable', bytes=len(body))}"
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _public_key(state_dir: Path, given: str | None = None) -> bytes:
     from agent.identity import public_key, unb64
+
+    try:
+        return unb64(given, 32) if given else public_key(state_dir)
+    except (ValueError, OSError) as error:
+        raise BoxError(
+            f"the key: {error}", "box.key in state_dir is wanted, or the public key: verify --key"
+        ) from error
+
+
+def _verify(args: argparse.Namespace) -> int:
     from agent.reader import Reader
 
     state_dir = _state_dir(args)
-    try:
-        key = unb64(args.key, 32) if args.key else public_key(state_dir)
-    except (ValueError, OSError) as error:
-        raise BoxError(f"the key: {error}", "give the box's public key with --key") from error
+    key = _public_key(state_dir, args.key)
     reader = Reader(state_dir)
     check = reader.checked(key)
     problem, gone = check.problem, sum(last - first + 1 for first, last, _ in check.holes)
@@ -245,6 +254,32 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         print(t("cli.empty", journal=reader.name))
     return FAILED if problem else OK
+
+
+def _fsck(args: argparse.Namespace) -> int:
+    from agent.fsck import Fsck
+
+    state_dir = _state_dir(args)
+    key = _public_key(state_dir)
+    with ExitStack() as held:
+        if args.repair:
+            from agent.main import NO_LOCK, take_lock
+
+            if (lock := take_lock(state_dir)) is None:
+                raise BoxError(NO_LOCK, "nothing was mended")
+            held.enter_context(lock)
+        fsck = Fsck(state_dir, key)
+        if args.repair:
+            fsck.repair()
+    faults, counts = fsck.faults, {"events": fsck.check.events, "holes": len(fsck.check.holes)}
+    if args.json:
+        told = [{**asdict(fault), "what": fault.what, "next": fault.next} for fault in faults]
+        print(json.dumps({"journal": fsck.name, **counts, "faults": told}, ensure_ascii=False))
+    else:
+        for fault in faults:
+            print(f"{fault.rule:>2}  {fault.what}\n    {fault.next}")
+        print(t("cli.fsck_broken" if faults else "cli.fsck_clean", journal=fsck.name, count=len(faults), **counts))
+    return OK if all(fault.mended == fault.count for fault in faults) else FAILED
 
 
 def _resend(args: argparse.Namespace) -> int:
