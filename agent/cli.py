@@ -272,14 +272,16 @@ def _fsck(args: argparse.Namespace) -> int:
         if args.repair:
             fsck.repair()
     faults, counts = fsck.faults, {"events": fsck.check.events, "holes": len(fsck.check.holes)}
+    whole = all(fault.mended == fault.count for fault in faults)
     if args.json:
         told = [{**asdict(fault), "what": fault.what, "next": fault.next} for fault in faults]
         print(json.dumps({"journal": fsck.name, **counts, "faults": told}, ensure_ascii=False))
     else:
         for fault in faults:
             print(f"{fault.rule:>2}  {fault.what}\n    {fault.next}")
-        print(t("cli.fsck_broken" if faults else "cli.fsck_clean", journal=fsck.name, count=len(faults), **counts))
-    return OK if all(fault.mended == fault.count for fault in faults) else FAILED
+        end = "cli.fsck_broken" if not whole else "cli.fsck_mended" if faults else "cli.fsck_clean"
+        print(t(end, journal=fsck.name, count=len(faults), **counts))
+    return OK if whole else FAILED
 
 
 def _resend(args: argparse.Namespace) -> int:

@@ -60,7 +60,9 @@ class Fault:
     @property
     def what(self) -> str:
         """For people: what is wrong, and where."""
-        places = ", ".join(self.places) + (", ..." if self.count > len(self.places) else "")
+        places = ", ".join(self.places)
+        if more := self.count - len(self.places):
+            places = t("fsck.more", places=places, more=more)
         return t(f"fsck.what_{int(self.rule)}", count=self.count, places=places)
 
     @property

@@ -403,7 +403,7 @@ def test_every_fault_at_once_is_named_in_the_order_of_the_rules_and_mended_in_on
     assert set(rules) >= {Rule.PRUNED, Rule.OWED, Rule.PENDING, Rule.PARKED, Rule.OWING}
     owed = named(found, Rule.OWED)
     assert (owed["count"], len(owed["places"])) == (2 * SHOWN, SHOWN)
-    assert "..." in owed["what"]
+    assert f"and {SHOWN} more" in owed["what"]
     assert box.told(capsys, "fsck", "--repair")[0] == 0
     assert box.tables() == whole
 
@@ -420,6 +420,16 @@ def test_the_table_says_what_is_wrong_and_what_to_do(
     monkeypatch.setenv("CALLBOX_LANG", "zh")
     assert "下一步" in box.run(capsys, "fsck")[1]
     assert "已修复" in box.run(capsys, "fsck", "--repair")[1]
+
+
+def test_the_last_line_says_that_all_is_mended_and_the_next_look_that_all_is_clean(
+    box: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.change("INSERT INTO owed VALUES (2, 999)")
+    code, out = box.run(capsys, "fsck", "--repair")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("All mended: ")
+    assert box.run(capsys, "fsck")[1].startswith("Clean: ")
 
 
 def test_every_rule_is_broken_here_and_told_in_the_architecture_by_its_number() -> None:
