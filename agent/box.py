@@ -5,7 +5,7 @@ is the only caller, and the simulated world in the tests is another one.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
@@ -39,7 +39,7 @@ from agent.mail import (
     one_transaction,
 )
 from agent.messages import BoxState, Pending
-from agent.models import LastEnd
+from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
 from agent.recorder import Recorder
 from agent.supervision import SETTING, Supervision
@@ -210,6 +210,11 @@ class Box:
                 self._central.command(message)
             case _:
                 pass  # a late word of a journal or session that is no more
+
+    def resend(self, request: Mapping[str, Any], answer: Callable[[CommandData], None], now: Stamp) -> None:
+        """Somebody at the box itself asks for events again; `answer` hears what became of it."""
+        self._recorder.now = now
+        self._central.resend(request, answer)
 
     def tick(self, now: Stamp) -> None:
         """Everything that is due by now."""

@@ -1,7 +1,7 @@
 """What central's messages do to the box: receipts strike off what is owed, commands act, refusals are events. Pure."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.alarms import Alarms
 from agent.commands import (
@@ -24,6 +24,10 @@ from agent.uplink import Uplink
 
 if TYPE_CHECKING:
     from agent.config import Config
+
+
+LOCAL: Final = "/local"
+"""Who asks at the box itself, in place of `/operators/{name}`."""
 
 
 class Central:
@@ -79,11 +83,32 @@ class Central:
             command = self._commands.read(message.payload, message.retained, self._recorder.now.wall_us / 1e6)
             self._do(command)
         except RefusedError as error:
-            self._refusal = error.reason
-            if self._refusals.admit(self._recorder.now.mono_s):
-                self._out.append(Say("warning", f"command refused: {error.reason}"))
-                seen = {command.id: command.expires_s} if command else {}
-                self._audit(command or error, {"result": "refused", "reason": error.reason}, seen)
+            of = command or error
+            seen = {command.id: command.expires_s} if command else {}
+            refused: CommandData = {"result": "refused", "reason": error.reason}
+            self._refuse({**refused, "command": of.id, "verb": of.verb, "by": of.by}, seen)
+
+    def resend(self, request: Mapping[str, Any], answer: Callable[[CommandData], None]) -> None:
+        """Somebody at the box itself asks for events again: as the command, and unsigned.
+
+        answer: hears what became of it; that it is done, when that is on the disk.
+        """
+        by: CommandData = {"result": "done", "verb": "resend", "by": LOCAL}
+        try:
+            done: CommandData = {**by, "ranges": self._owe(request)}
+        except RefusedError as error:
+            refused: CommandData = {**by, "result": "refused", "reason": error.reason}
+            self._refuse(refused, {})
+            answer(refused)
+            return
+        self._recorder.record("audit.command", "box", done, then=lambda _: answer(done))
+
+    def _refuse(self, data: CommandData, seen: Mapping[str, float]) -> None:
+        """The event of a refusal; a flood of them is merged like chatter."""
+        self._refusal = data["reason"]
+        if self._refusals.admit(self._recorder.now.mono_s):
+            self._out.append(Say("warning", f"command refused: {self._refusal}"))
+            self._recorder.record("audit.command", "box", data, seen=seen)
 
     def tick(self, now_s: float) -> None:
         """The sum of refusals, when one is due; noise of receipts has no sum, its first lines are in the log."""
@@ -95,25 +120,26 @@ class Central:
     def due_s(self) -> float | None:
         return self._refusals.due_s()
 
-    def _audit(self, of: Command | RefusedError, data: CommandData, seen: Mapping[str, float]) -> None:
-        data["command"], data["verb"], data["by"] = of.id, of.verb, of.by
-        self._recorder.record("audit.command", "box", data, seen=seen)
+    def _owe(self, asked: Mapping[str, Any]) -> list[list[int]]:
+        """Events of `asked` are owed again, as far as they are recorded: these ranges. Raises RefusedError."""
+        try:
+            if asked.get("journal") != self._recorder.journal:
+                raise ValueError(f"the journal here is {self._recorder.journal}")
+            owed = self._uplink.outbox.recorded_of(ranges(asked.get("ranges"), RESEND_RANGES_MAX))
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(str(error)) from None
+        self._out.append(Write(owe=tuple(owed)))
+        return [list(pair) for pair in owed]
 
     def _do(self, command: Command) -> None:
         """Does a command, or raises RefusedError before anything of it is done. One step, so one transaction."""
 
         def done(data: CommandData) -> None:
-            self._audit(command, data, {command.id: command.expires_s})
+            data["command"], data["verb"], data["by"] = command.id, command.verb, command.by
+            self._recorder.record("audit.command", "box", data, seen={command.id: command.expires_s})
 
         if command.verb == "resend":
-            try:
-                if command.data.get("journal") != self._recorder.journal:
-                    raise ValueError(f"the journal here is {self._recorder.journal}")
-                owed = self._uplink.outbox.recorded_of(ranges(command.data.get("ranges"), RESEND_RANGES_MAX))
-            except ValueError as error:
-                raise RefusedError(str(error)) from None
-            self._out.append(Write(owe=tuple(owed)))
-            done({"result": "done", "ranges": [list(pair) for pair in owed]})
+            done({"result": "done", "ranges": self._owe(command.data)})
         elif command.verb == "test":
             if command.data.get("what") != "loop":
                 raise RefusedError("data.what: this version tests `loop`")

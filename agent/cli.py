@@ -2,15 +2,18 @@
 
 import argparse
 import json
+import re
 import select
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from agent.errors import BoxError
 from agent.kinds import CLASSES
+from agent.ranges import Range, joined
 from agent.text import t
 
 DEFAULT_CONFIG: Final = Path("/etc/callbox/box.yaml")
@@ -61,8 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     events = command("events", _events, box=True, table=True)
     events.add_argument("--class", dest="cls", choices=CLASSES, help=t("cli.class"))
     events.add_argument("--pending", action="store_true", help=t("cli.pending"))
-    events.add_argument("--follow", action="store_true", help=t("cli.follow"))
+    more = events.add_mutually_exclusive_group()
+    more.add_argument("--follow", action="store_true", help=t("cli.follow"))
+    more.add_argument("--parked", action="store_true", help=t("cli.parked"))
     command("verify", _verify, box=True, table=True).add_argument("--key", metavar="K", help=t("cli.key"))
+    command("fsck", _fsck, box=True, table=True).add_argument("--repair", action="store_true", help=t("cli.repair"))
+    resend = command("resend", _resend, box=True, table=True).add_mutually_exclusive_group(required=True)
+    resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
+    resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
     command("keygen", _keygen, box=True)
     return parser
 
@@ -73,6 +82,15 @@ def _state_dir(args: argparse.Namespace) -> Path:
     from agent.config import load
 
     return load(args.config or DEFAULT_CONFIG).state_dir
+
+
+def _range(text: str) -> Range:
+    """`1042` or `1000-1010`: boxseqs, the first and the last included."""
+    if match := re.fullmatch(r"([1-9]\d{0,14})(?:-([1-9]\d{0,14}))?", text, re.ASCII):
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first <= last:
+            return first, last
+    raise argparse.ArgumentTypeError(t("cli.no_range", text=text))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -177,56 +195,118 @@ def _events(args: argparse.Namespace) -> int:
     from agent.reader import Reader
 
     reader = Reader(_state_dir(args))
+    reasons = reader.parked() if args.parked else {}
     after = 0
     while True:
-        for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending):
+        for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending, parked=args.parked):
             after = seq
             if args.json:
                 sys.stdout.buffer.write(body + b"\n")
+            elif args.parked:
+                print(_event_line(seq, body), t("cli.parked_for", reason=reasons.get(seq, "")), sep="\n")
             else:
-                print(_event_line(body))
+                print(_event_line(seq, body))
         sys.stdout.flush()
         if not args.follow:
             return OK
         select.select([], [], [], FOLLOW_S)
 
 
-def _event_line(body: bytes) -> str:
-    event = json.loads(body)
-    data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
-    shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
-    type = event["type"].removeprefix("callbox.")
-    return f"{event['boxseq']:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+def _event_line(seq: int, body: bytes) -> str:
+    try:
+        event = json.loads(body)
+        data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
+        shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
+        type = event["type"].removeprefix("callbox.")
+        return f"{seq:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{seq:>8}  {t('cli.unreadable', bytes=len(body))}"
+
+
+def _public_key(state_dir: Path, given: str | None = None) -> bytes:
+    from agent.identity import public_key, unb64
+
+    try:
+        return unb64(given, 32) if given else public_key(state_dir)
+    except (ValueError, OSError) as error:
+        raise BoxError(
+            f"the key: {error}", "box.key in state_dir is wanted, or the public key: verify --key"
+        ) from error
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from agent.identity import public_key, unb64, verify_chain
     from agent.reader import Reader
 
     state_dir = _state_dir(args)
-    try:
-        key = unb64(args.key, 32) if args.key else public_key(state_dir)
-    except (ValueError, OSError) as error:
-        raise BoxError(f"the key: {error}", "give the box's public key with --key") from error
+    key = _public_key(state_dir, args.key)
     reader = Reader(state_dir)
-    count = 0
-
-    def counted() -> Any:
-        nonlocal count
-        for event in reader.events():
-            count += 1
-            yield event
-
-    problem = verify_chain(counted(), key)
+    check = reader.checked(key)
+    problem, gone = check.problem, sum(last - first + 1 for first, last, _ in check.holes)
+    counts = {"events": check.events, "last": check.seq, "holes": len(check.holes), "gone": gone}
     if args.json:
-        print(json.dumps({"journal": reader.name, "events": count, "problem": problem}))
+        print(json.dumps({"journal": reader.name, "problem": problem, **counts}))
     elif problem:
         print(t("cli.broken", problem=problem))
-    elif count:
-        print(t("cli.whole", count=count, journal=reader.name, last=count))
+    elif check.events:
+        print(t("cli.whole", journal=reader.name, **counts))
+        if gone:
+            print(t("cli.holes", **counts))
     else:
         print(t("cli.empty", journal=reader.name))
     return FAILED if problem else OK
+
+
+def _fsck(args: argparse.Namespace) -> int:
+    from agent.fsck import Fsck
+
+    state_dir = _state_dir(args)
+    key = _public_key(state_dir)
+    with ExitStack() as held:
+        if args.repair:
+            from agent.main import NO_LOCK, take_lock
+
+            if (lock := take_lock(state_dir)) is None:
+                raise BoxError(NO_LOCK, "nothing was mended")
+            held.enter_context(lock)
+        fsck = Fsck(state_dir, key)
+        if args.repair:
+            fsck.repair()
+    faults, counts = fsck.faults, {"events": fsck.check.events, "holes": len(fsck.check.holes)}
+    whole = all(fault.mended == fault.count for fault in faults)
+    if args.json:
+        told = [{**asdict(fault), "what": fault.what, "next": fault.next} for fault in faults]
+        print(json.dumps({"journal": fsck.name, **counts, "faults": told}, ensure_ascii=False))
+    else:
+        for fault in faults:
+            print(f"{fault.rule:>2}  {fault.what}\n    {fault.next}")
+        end = "cli.fsck_broken" if not whole else "cli.fsck_mended" if faults else "cli.fsck_clean"
+        print(t(end, journal=fsck.name, count=len(faults), **counts))
+    return OK if whole else FAILED
+
+
+def _resend(args: argparse.Namespace) -> int:
+    from agent.reader import Reader
+    from agent.status import ask
+
+    state_dir = _state_dir(args)
+    reader = Reader(state_dir)
+    ranges = joined((seq, seq) for seq in reader.parked()) if args.parked else joined(args.ranges)
+    answer: dict[str, Any] | None = {"result": "done", "ranges": []}
+    if ranges:
+        answer = ask(state_dir, "resend", journal=reader.name, ranges=ranges)
+    if answer is None:
+        print("{}" if args.json else t("cli.not_running", state_dir=state_dir))
+        return NOT_RUNNING
+    if "result" not in answer:
+        raise BoxError("the running box does not know this command", "it is older than this one: restart it")
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in answer.get("ranges", []))
+    if args.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    elif answer["result"] == "refused":
+        print(t("cli.resend_refused", reason=answer["reason"]))
+    else:
+        print(t("cli.resend_done", ranges=shown) if shown else t("cli.resend_nothing"))
+    return OK if answer["result"] == "done" else FAILED
 
 
 def _keygen(args: argparse.Namespace) -> int:

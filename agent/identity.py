@@ -11,15 +11,20 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent.canonical import canonical
+from agent.ranges import Hole
 
 KEY_FILE = "box.key"
+PRUNED: Final = "callbox.audit.pruned"
+
+Wrong = Literal["bytes", "prevhash", "signature"]
+"""What may be wrong with an event: they are not the bytes of one, it joins another, or its signature is no good."""
 
 
 class Signer(Protocol):
@@ -119,27 +124,107 @@ def signed_by(public: bytes, message: dict[str, Any]) -> bool:
     return True
 
 
+class ChainCheck:
+    """Events in the order of boxseq, each held against the one before it.
+
+    What is missing is no fault where a record of the same chain (an `audit.pruned` without a fault of its own) names a
+    hole that covers it, and the hole's hash is the `prevhash` of the event after it. Records stand after the holes that
+    they name; so it is known only at the end whether something is missing.
+    """
+
+    def __init__(self, public: bytes, seq: int = 0, prevhash: bytes = bytes(32)) -> None:
+        """seq, prevhash: where the first event is to join."""
+        self.seq, self.events = seq, 0
+        """The last boxseq, and how many events were seen."""
+        self.event: dict[str, Any] = {}
+        """What the last one says; empty where its bytes are not those of an event with its boxseq."""
+        self.holes: list[Hole] = []
+        """Proven, as they were found."""
+        self.missing: dict[int, Hole] = {}
+        """Not proven until now, by the last boxseq of each; the hash is what the event after it names, "" for none."""
+        self.misnamed: set[int] = set()
+        """The last boxseqs of those that a record names with another hash."""
+        self._public, self._prevhash = public, b64(prevhash)
+        self._first: tuple[int, str] | None = None
+
+    def see(self, seq: int, body: bytes) -> list[Wrong]:
+        """Takes the next event; what is wrong with it itself, not with what is missing before it."""
+        self.events += 1
+        event, changed = _read(seq, body)
+        self.event = {} if changed else event
+        wrong: dict[Wrong, str] = {}
+        if changed:
+            wrong["bytes"] = changed
+        elif seq == self.seq + 1 and event.get("prevhash") != self._prevhash:
+            wrong["prevhash"] = "does not join the event before it (prevhash)"
+        if not changed and not signed_by(self._public, event):
+            wrong["signature"] = "the signature is not this key's"
+        if seq != self.seq + 1:
+            self.missing[seq - 1] = self.seq + 1, seq - 1, str(self.event.get("prevhash", ""))
+        for words in wrong.values():
+            self._first = min(self._first or (seq, words), (seq, words), key=lambda found: found[0])
+        if not wrong and event.get("type") == PRUNED:
+            self._settle(event)
+        self.seq, self._prevhash = seq, b64(sha256(body).digest())
+        return list(wrong)
+
+    def _settle(self, record: dict[str, Any]) -> None:
+        for first, last, digest in named_holes(record):
+            gap = self.missing.get(last)
+            if gap is None or first > gap[0]:
+                continue
+            if gap[2] in ("", digest):
+                del self.missing[last]
+                self.holes.append((gap[0], last, digest))
+            else:
+                self.misnamed.add(last)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong first, in words that name the boxseq; None when nothing is, of all that was seen."""
+        found = [self._first] if self._first else []
+        for first, last, _ in self.missing.values():
+            if last in self.misnamed:
+                found.append((last + 1, "does not join the hole before it (prevhash)"))
+            else:
+                found.append((first, f"missing (the next one is {last + 1})"))
+        if not found:
+            return None
+        seq, words = min(found, key=lambda problem: problem[0])
+        return f"seq {seq}: {words}"
+
+
+def _read(seq: int, body: bytes) -> tuple[dict[str, Any], str]:
+    """What an event says, and why its bytes are not those that were signed, "" when they may be."""
+    try:
+        event = json.loads(body)
+        same = canonical(event) == body
+    except (ValueError, RecursionError):
+        return {}, "not JSON"
+    if not same or not isinstance(event, dict) or event.get("boxseq") != seq:
+        return {}, f"changed (not the bytes of event {seq})"
+    return event, ""
+
+
+def named_holes(record: dict[str, Any]) -> list[Hole]:
+    """The holes that a record (`audit.pruned`) names; what has not the shape of one is left out."""
+    data = record.get("data")
+    holes = data.get("holes") if isinstance(data, dict) else None
+    return [
+        (hole[0], hole[1], hole[2])
+        for hole in (holes if isinstance(holes, list) else [])
+        if isinstance(hole, list) and list(map(type, hole)) == [int, int, str]
+    ]
+
+
 def verify_chain(
     events: Iterable[tuple[int, bytes]], public: bytes, seq: int = 0, prevhash: bytes = bytes(32)
 ) -> str | None:
-    """None when the events (boxseq, bytes) join without a gap after `seq`, unchanged and signed by `public`.
+    """None when the events (boxseq, bytes) join after `seq`, unchanged, signed by `public`, every hole in them proven.
 
     Otherwise what is wrong first, in words that name the boxseq.
     """
+    check = ChainCheck(public, seq, prevhash)
     for found, body in events:
-        seq += 1
-        if found != seq:
-            return f"seq {seq}: missing (the next one is {found})"
-        try:
-            event = json.loads(body)
-            same = canonical(event) == body
-        except (ValueError, RecursionError):
-            return f"seq {seq}: not JSON"
-        if not same or not isinstance(event, dict) or event.get("boxseq") != seq:
-            return f"seq {seq}: changed (not the bytes of event {seq})"
-        if event.get("prevhash") != b64(prevhash):
-            return f"seq {seq}: does not join the event before it (prevhash)"
-        if not signed_by(public, event):
-            return f"seq {seq}: the signature is not this key's"
-        prevhash = sha256(body).digest()
-    return None
+        check.see(found, body)
+    return check.problem

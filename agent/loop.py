@@ -38,7 +38,7 @@ from agent.models import LastEnd
 from agent.mqtt import Session, probe
 from agent.reserve import Reserve
 from agent.salvage import salvage
-from agent.status import StatusServer
+from agent.status import Answer, StatusServer
 from agent.storage import Found, await_disk
 from agent.wires import make_wires
 from agent.writer import Writer
@@ -161,7 +161,7 @@ class Loop:
             self._due_s = None
         self._execute()
         if self._status is not None:
-            self._status.serve(self._status_now)
+            self._status.serve(self._answer)
         self._feed_watchdog(now.mono_s)
 
     def _handle(self, message: Message | Reading, now: Stamp) -> None:
@@ -248,6 +248,17 @@ class Loop:
             self._mailbox.wake()
 
         threading.Thread(target=read, name="salvage", daemon=True).start()
+
+    def _answer(self, request: dict[str, Any], answer: Answer) -> None:
+        """What somebody asks at the box itself."""
+        match request:
+            case {"ask": "status"}:
+                answer(self._status_now())
+            case {"ask": "resend"}:
+                self._box.resend(request, answer, self._clock.now())
+                self._execute()
+            case _:
+                answer({"error": "unknown request; it knows `status` and `resend`"})
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}

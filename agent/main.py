@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
@@ -33,12 +34,12 @@ def run(path: Path) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)
-    lock = _lock(config.state_dir)
+    lock = take_lock(config.state_dir)
     found = open_journal(config.state_dir) if lock else Found(Journal(None), NO_LOCK)
 
     def reopen() -> tuple[Found, Signer]:
         nonlocal lock
-        lock = lock or _lock(config.state_dir)
+        lock = lock or take_lock(config.state_dir)
         if lock is None:
             raise BoxError(NO_LOCK, "it is tried again")
         return renewed_journal(config.state_dir), load_or_make_key(config.state_dir)
@@ -62,7 +63,7 @@ def run(path: Path) -> int:
     return 0
 
 
-def _lock(state_dir: Path) -> IO[str] | None:
+def take_lock(state_dir: Path) -> IO[str] | None:
     """Two boxes on one journal would both give out the same boxseq. None where the disk takes no file at all.
 
     Raises BoxError when another one runs.
@@ -70,13 +71,16 @@ def _lock(state_dir: Path) -> IO[str] | None:
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
         lock = (state_dir / LOCK).open("w")
+        if os.geteuid() == 0:  # perhaps made by root for the daemon, whose state directory this is
+            with suppress(OSError):
+                os.fchown(lock.fileno(), (owner := state_dir.stat()).st_uid, owner.st_gid)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise BoxError(
             f"another callbox runs on {state_dir}", "stop it, or give this box a state_dir of its own"
         ) from None
     except OSError as error:
-        log.error("%s: %s; the box runs without a disk", state_dir, error.strerror)
+        log.error("%s: %s; nothing can be written there", state_dir, error.strerror)
         return None
     return lock
 

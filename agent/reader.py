@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import BoxError, sqlite_error
+from agent.identity import ChainCheck
 from agent.journal import FILE
 from agent.kinds import CLASSES, EventClass
 
@@ -30,15 +31,17 @@ class Reader:
         self.name = str(named[0])
 
     def events(
-        self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False
+        self, *, after: int = 0, cls: EventClass | None = None, pending: bool = False, parked: bool = False
     ) -> Iterator[tuple[int, bytes]]:
-        """(boxseq, bytes) after a boxseq, oldest first; of one class, or owed ones alone."""
+        """(boxseq, bytes) after a boxseq, oldest first; of one class, or owed or parked ones alone."""
         where, values = "e.seq > ? AND e.seq <= ?", list[int]()
         if cls is not None:
             where += " AND e.class = ?"
             values.append(CLASSES.index(cls))
         if pending:
             where += " AND EXISTS (SELECT 1 FROM owed o WHERE o.class = e.class AND o.seq = e.seq)"
+        if parked:
+            where += " AND EXISTS (SELECT 1 FROM parked p WHERE p.seq = e.seq)"
         query = f"SELECT e.seq, e.body FROM events e WHERE {where} ORDER BY e.seq LIMIT {PAGE_ROWS}"  # noqa: S608
         try:
             # In pages: an open SELECT, behind somebody's `less`, would keep the daemon's WAL growing.
@@ -48,6 +51,26 @@ class Reader:
                 after = rows[-1][0]
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
+
+    def parked(self) -> dict[int, str]:
+        """The reason of each boxseq that is parked."""
+        try:
+            return dict(self._sql.execute("SELECT seq, reason FROM parked ORDER BY seq"))
+        except sqlite3.Error as error:
+            raise sqlite_error(error) from error
+
+    def checked(self, public: bytes) -> ChainCheck:
+        """All its events, held against each other and the box's key.
+
+        The daemon may prune meanwhile: the record of a hole is there when the hole is, behind the last event of before.
+        """
+        check = ChainCheck(public)
+        while True:
+            seq = check.seq
+            for row in self.events(after=seq):
+                check.see(*row)
+            if not check.missing or check.seq == seq:
+                return check
 
     def close(self) -> None:
         self._sql.close()

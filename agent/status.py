@@ -1,45 +1,50 @@
-"""What the running box says of itself to `callbox status`: one JSON object over a Unix socket.
+"""What is asked of the running box at the place itself: one JSON object each way over a Unix socket, a line there.
 
-The answer comes from the deciding thread, so that a hung box does not look healthy.
+`{"ask": "status"}` is `callbox status`, `{"ask": "resend", "journal": ..., "ranges": ...}` is `callbox resend`. Who may
+write to the socket (mode 0660, in the state directory) may ask. The answer comes from the deciding thread, so that a
+hung box does not look healthy.
 """
 
 import json
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from agent.errors import BoxError
 
 SOCKET = "status.sock"
 TIMEOUT_S: Final = 3.0
+REQUEST_BYTES_MAX: Final = 65_536
+
+Answer = Callable[[Mapping[str, object]], None]
+"""To be called once, at once or later; one that comes after TIMEOUT_S reaches nobody."""
 
 
 class StatusServer:
-    """Answers one asker at a time. `pending` is read and answered by the loop."""
+    """Takes one asker at a time; what is asked is read and answered by the loop."""
 
     def __init__(self, state_dir: Path, wake: Callable[[], None]) -> None:
         """wake: makes the loop look. Raises OSError when the socket cannot be made."""
         path = state_dir / SOCKET
         path.unlink(missing_ok=True)
         self._path, self._wake = path, wake
-        self._asked = threading.Event()
-        self._answered = threading.Event()
-        self._answer = b""
+        self._asked: SimpleQueue[tuple[dict[str, Any], SimpleQueue[bytes]]] = SimpleQueue()
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._door.bind(str(path))
         path.chmod(0o660)
         self._door.listen(4)
         threading.Thread(target=self._run, name="status", daemon=True).start()
 
-    def serve(self, status: Callable[[], dict[str, Any]]) -> None:
-        """In the loop: answers who is asking, if anybody is."""
-        if self._asked.is_set():
-            self._asked.clear()
-            self._answer = json.dumps(status(), ensure_ascii=False).encode()
-            self._answered.set()
+    def serve(self, handle: Callable[[dict[str, Any], Answer], None]) -> None:
+        """In the loop: hands over what is asked, if anything is."""
+        if not self._asked.empty():
+            request, answers = self._asked.get()
+            handle(request, lambda answer: answers.put(_line(answer)))
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -51,17 +56,45 @@ class StatusServer:
                 asker, _ = self._door.accept()
             except OSError:
                 return  # closed
-            with asker, suppress(OSError):  # an asker that hung up
-                asker.settimeout(TIMEOUT_S)
-                self._answered.clear()
-                self._asked.set()
-                self._wake()
-                if self._answered.wait(TIMEOUT_S):
-                    asker.sendall(self._answer)
+            with asker, suppress(OSError, Empty):  # an asker that hung up or says nothing; a loop that hangs
+                asker.sendall(self._answer(_read_line(asker)))
+
+    def _answer(self, line: bytes) -> bytes:
+        if len(line) > REQUEST_BYTES_MAX:
+            return _line({"error": f"the request is too long; at most {REQUEST_BYTES_MAX} bytes are read"})
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            request = None
+        if not isinstance(request, dict):
+            return _line({"error": "the request is no JSON object in one line"})
+        answers: SimpleQueue[bytes] = SimpleQueue()
+        self._asked.put((request, answers))
+        self._wake()
+        return answers.get(timeout=TIMEOUT_S)
 
 
-def ask(state_dir: Path) -> dict[str, Any] | None:
-    """The status of the running box; None when none runs there. Raises BoxError when it runs and does not answer."""
+def _line(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode() + b"\n"
+
+
+def _read_line(asker: socket.socket) -> bytes:
+    """What comes until the end of a line or of what the asker sends. Raises OSError when it takes too long."""
+    until_s, line = time.monotonic() + TIMEOUT_S, b""
+    while b"\n" not in line and len(line) <= REQUEST_BYTES_MAX:
+        asker.settimeout(max(0.001, until_s - time.monotonic()))
+        if not (part := asker.recv(65_536)):
+            break
+        line += part
+    asker.settimeout(TIMEOUT_S)
+    return line
+
+
+def ask(state_dir: Path, what: str = "status", /, **more: Any) -> dict[str, Any] | None:
+    """The running box's answer; None when none runs there.
+
+    Raises BoxError when it runs and does not answer, or not to this.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.settimeout(TIMEOUT_S + 1)
         try:
@@ -72,13 +105,17 @@ def ask(state_dir: Path) -> dict[str, Any] | None:
             raise BoxError(
                 f"{state_dir / SOCKET}: {error.strerror or error}", "run this as root or as the callbox user"
             ) from None
-        answer = b""
+        received = b""
+        with suppress(OSError):  # it may answer before it has read all
+            door.sendall(_line({"ask": what, **more}))
         with suppress(OSError):
             while part := door.recv(65_536):
-                answer += part
-    if not answer:
+                received += part
+    if not received:
         raise BoxError(
             f"the box runs but has not answered for {TIMEOUT_S:.0f} s", "see its log; systemd restarts a hung box"
         )
-    status: dict[str, Any] = json.loads(answer)
-    return status
+    answer: dict[str, Any] = json.loads(received)
+    if "error" in answer:
+        raise BoxError(f"the box answers: {answer['error']}", "the command and the running box must be of one version")
+    return answer

@@ -114,7 +114,7 @@ def _usable_or_new(state_dir: Path) -> Found:
 
 def _usable(path: Path) -> Journal:
     """The journal of a file, read from once: damage shows here and not at the first press."""
-    promised, fresh = _promised_by_wal(path), not path.exists()
+    promised, fresh = promised_by_wal(path), not path.exists()
     journal = Journal(path)
     try:
         seq, wal = journal.opened().seq, path.with_name(f"{FILE}-wal")
@@ -134,7 +134,7 @@ def _usable(path: Path) -> Journal:
     return journal
 
 
-def _promised_by_wal(path: Path) -> int:
+def promised_by_wal(path: Path) -> int:
     """The highest boxseq in the WAL's transactions but for the last: that one alone may be torn by a power cut.
 
     SQLite takes a frame whose checksum is wrong for the torn end of the WAL, and forgets without a word all that stands

@@ -55,6 +55,8 @@ DOORS = {
             "agent/reader.py",
             "agent/storage.py",
             "agent/salvage.py",
+            "agent/fsck.py",
+            "agent/rules.py",
         ),
         "agent/errors.py",  # maps what it says
     },

@@ -226,6 +226,80 @@ def test_the_longest_resend_fits_its_event(bench: Bench) -> None:
         assert bench.of("audit.command")[-1]["result"] == result
 
 
+# ---- asked at the box itself
+
+
+def at_the_box(bench: Bench, ranges: Any, journal: str = "") -> list[Any]:
+    """`callbox resend`; what it is answered."""
+    answers: list[Any] = []
+    bench.box.resend({"journal": journal or bench.journal.name, "ranges": ranges}, answers.append, bench.stamp)
+    bench.act()
+    return answers
+
+
+def test_at_the_box_itself_events_are_asked_for_again_as_by_command_and_leave_the_same_event(bench: Bench) -> None:
+    bench.receipt(through=len(bench.events))
+    bench.sent.clear()
+    [answer] = at_the_box(bench, [[1, 1], [500, 600]])
+    assert (answer["result"], answer["ranges"]) == ("done", [[1, 1]])
+    [data] = bench.of("audit.command")
+    here = {name: value for name, value in data.items() if name != "monotonic_s"}
+    assert here == {"result": "done", "verb": "resend", "by": "/local", "ranges": [[1, 1]]}
+    assert [event["boxseq"] for event in bench.published()] == [1, 2]
+    asked = bench.command("resend", {"journal": bench.journal.name, "ranges": [[1, 1]]})
+    assert asked.keys() - data.keys() == {"command"}
+
+
+def test_the_answer_comes_when_it_is_on_the_disk_and_not_before(bench: Bench) -> None:
+    bench.disk_works = False
+    answers = at_the_box(bench, [[1, 1]])
+    assert answers == []
+    bench.disk_works = True
+    bench.commit()
+    assert [answer["result"] for answer in answers] == ["done"]
+    [write] = [write for write in bench.journal.writes if write.owe]
+    assert [event.cls for event in write.events] == ["audit"], "debt and event in one transaction"
+
+
+DEEPEST: Any = []
+for _ in range(100_000):
+    DEEPEST = [DEEPEST]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "reason"),
+    [
+        (None, "ranges: a list"),
+        ([[2, 1]], "range [2, 1]"),
+        ([[1, 2]] * 1_001, "ranges: a list of at most 1000"),
+        (DEEPEST, ""),
+    ],
+    ids=["nothing", "backwards", "too many", "deep"],
+)
+def test_what_cannot_be_sent_again_is_refused_at_the_box_too(bench: Bench, ranges: Any, reason: str) -> None:
+    [answer] = at_the_box(bench, ranges)
+    assert answer["result"] == "refused"
+    assert answer["reason"].startswith(reason)
+    [data] = bench.of("audit.command")
+    assert data.items() >= {"result": "refused", "verb": "resend", "by": "/local", "reason": answer["reason"]}.items()
+
+
+def test_at_the_box_another_journal_is_refused_too(bench: Bench) -> None:
+    """The one on the disk is not the one that is written, while the disk does not work."""
+    [answer] = at_the_box(bench, [[1, 1]], "00000000")
+    assert answer["reason"] == f"the journal here is {bench.journal.name}"
+    assert not [write for write in bench.journal.writes if write.owe]
+
+
+def test_a_flood_of_what_is_refused_at_the_box_is_answered_each_time_and_merged(bench: Bench) -> None:
+    answers = [at_the_box(bench, None)[0]["result"] for _ in range(50)]
+    assert answers == ["refused"] * 50
+    assert len(bench.of("audit.command")) == 10
+
+
+# ---- refusals
+
+
 def test_a_flood_of_refused_commands_is_merged_and_counted(bench: Bench) -> None:
     for _ in range(200):
         bench.arrive("command", b"x")

@@ -1,7 +1,9 @@
 """The box's key, its signatures, and the check of a chain."""
 
 import stat
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from agent.events import Chain, Draft, Stamp
 from agent.identity import (
     KEY_FILE,
+    ChainCheck,
     Ed25519Signer,
     b64,
     load_or_make_key,
@@ -139,6 +142,162 @@ def test_the_same_content_written_otherwise_is_changed() -> None:
     [(seq, body)] = events(1)
     spaced = body.replace(b":", b": ", 1)
     assert verify_chain([(seq, spaced)], SIGNER.public) == "seq 1: changed (not the bytes of event 1)"
+
+
+# ---- holes
+
+
+class Journal:
+    """A journal whose events go, as a box's do: the rows, and the records that it signs."""
+
+    def __init__(self) -> None:
+        self.chain = Chain("/callbox/s/b", "9b1deb4d", "5f0c2a9e", SIGNER)
+        self.rows: dict[int, bytes] = {}
+        self.bodies: dict[int, bytes] = {}
+
+    def seal(self, type: str = "scan.code", **data: Any) -> int:
+        made: Any = data or {"input": "desk"}
+        event = self.chain.seal(Draft(f"id-{self.chain.seq}", type, "desk", Stamp(1.0, 1), made))
+        self.rows[event.seq] = self.bodies[event.seq] = event.body
+        return event.seq
+
+    def fill(self, count: int) -> None:
+        for _ in range(count):
+            self.seal()
+
+    def hole(self, first: int, last: int, of: int = 0) -> list[Any]:
+        """As a record names it. of: another event than the last whose hash is named."""
+        return [first, last, b64(sha256(self.bodies[of or last]).digest())]
+
+    def drop(self, first: int, last: int) -> None:
+        for seq in range(first, last + 1):
+            self.rows.pop(seq, None)
+
+    def record(self, *holes: Any) -> int:
+        return self.seal("audit.pruned", cause="days", count=1, holes=list(holes))
+
+    def prune(self, first: int, last: int, whole: int = 0) -> int:
+        """What goes, and its record. whole: the first boxseq of the hole with those that it joins."""
+        self.drop(first, last)
+        return self.record(self.hole(whole or first, last))
+
+    @property
+    def problem(self) -> str | None:
+        return verify_chain(self.rows.items(), SIGNER.public)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    made = Journal()
+    made.fill(10)
+    return made
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 9), (3, 5), (9, 9)])
+def test_a_hole_that_a_signed_record_names_is_none_of_the_missing(journal: Journal, first: int, last: int) -> None:
+    journal.drop(first, last)
+    assert journal.problem == f"seq {first}: missing (the next one is {last + 1})"
+    journal.record(journal.hole(first, last))
+    assert journal.problem is None
+
+
+def test_a_hole_that_grew_is_proven_by_the_record_that_names_it_as_it_is_now(journal: Journal) -> None:
+    journal.prune(2, 3)
+    journal.prune(6, 7)
+    journal.prune(4, 5)  # the record names its own part alone
+    assert journal.problem == "seq 2: missing (the next one is 8)"
+    journal.record(journal.hole(2, 7))
+    assert journal.problem is None
+    journal.prune(8, 9, whole=2)
+    assert journal.problem is None
+    check = ChainCheck(SIGNER.public)
+    for seq, body in journal.rows.items():
+        check.see(seq, body)
+    assert [hole[:2] for hole in check.holes] == [(2, 9)]
+    assert check.events == len(journal.rows)
+
+
+def test_more_than_the_record_names_is_missing(journal: Journal) -> None:
+    journal.prune(3, 5)
+    journal.drop(6, 6)
+    assert journal.problem == "seq 3: missing (the next one is 7)"
+
+
+def test_less_than_the_record_names_may_be_missing_at_its_beginning_and_never_at_its_end(journal: Journal) -> None:
+    """Who reads in pages may have read the first of them before they went."""
+    journal.prune(3, 5)
+    journal.rows = dict(sorted({**journal.rows, 3: journal.bodies[3]}.items()))
+    assert journal.problem is None
+    journal.rows = dict(sorted({**journal.rows, 5: journal.bodies[5]}.items()))
+    assert journal.problem == "seq 4: missing (the next one is 5)"
+
+
+def test_the_event_after_a_hole_must_name_the_hash_that_the_record_names(journal: Journal) -> None:
+    journal.drop(3, 5)
+    journal.record(journal.hole(3, 5, of=4))
+    assert journal.problem == "seq 6: does not join the hole before it (prevhash)"
+    journal.record(journal.hole(3, 5))
+    assert journal.problem is None
+
+
+def test_a_record_that_another_key_signed_proves_nothing(journal: Journal) -> None:
+    journal.drop(3, 5)
+    journal.chain._signer = Ed25519Signer(CENTRAL)
+    forged = journal.record(journal.hole(3, 5))
+    assert journal.problem == "seq 3: missing (the next one is 6)"
+    journal.chain._signer = SIGNER
+    journal.record(journal.hole(3, 5))
+    assert journal.problem == f"seq {forged}: the signature is not this key's"
+
+
+def test_a_record_that_is_not_in_the_chain_proves_nothing(journal: Journal) -> None:
+    """A true one, signed by this box, of another life of the journal: it does not join."""
+    other = Journal()
+    other.fill(9)
+    other.seal("scan.code", input="another")
+    record = other.record(journal.hole(3, 5))
+    journal.drop(3, 5)
+    journal.rows[record] = other.bodies[record]
+    assert journal.problem == "seq 3: missing (the next one is 6)"
+    del journal.rows[record]
+    journal.record(journal.hole(3, 5))
+    assert journal.problem is None
+
+
+def test_a_record_whose_bytes_were_changed_proves_nothing(journal: Journal) -> None:
+    journal.drop(3, 5)
+    record = journal.record(journal.hole(2, 5))
+    journal.rows[record] = journal.rows[record].replace(b"[[2,5,", b"[[3,5,")
+    assert journal.problem == "seq 3: missing (the next one is 6)"
+
+
+def test_where_the_event_after_a_hole_was_changed_that_event_is_named_and_not_the_hole(journal: Journal) -> None:
+    journal.prune(3, 5)
+    journal.rows[6] = journal.rows[6].replace(b"desk", b"dask")
+    assert journal.problem == "seq 6: the signature is not this key's"
+    journal.rows[6] = b"x"
+    assert journal.problem == "seq 6: not JSON"
+    check = ChainCheck(SIGNER.public)
+    for row in journal.rows.items():
+        check.see(*row)
+    assert (check.missing, [hole[:2] for hole in check.holes]) == ({}, [(3, 5)])
+
+
+def test_the_first_of_several_faults_is_named(journal: Journal) -> None:
+    journal.rows[8] = b"x"
+    journal.prune(2, 3)
+    assert journal.problem == "seq 8: not JSON"
+    journal.drop(5, 5)
+    assert journal.problem == "seq 5: missing (the next one is 6)"
+
+
+@pytest.mark.parametrize("holes", [None, 7, {}, [7], [[3, 5]], [[3, 5, None]], [["3", 5, "h"]], [[True, 5, "h"]]])
+def test_a_signed_record_of_another_shape_stops_nothing(journal: Journal, holes: Any) -> None:
+    journal.drop(3, 5)
+    journal.seal("audit.pruned", cause="days", count=1, holes=holes)
+    assert journal.problem == "seq 3: missing (the next one is 6)"
+    journal.record(journal.hole(3, 5))
+    assert journal.problem is None
 
 
 # ---- the key file

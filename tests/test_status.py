@@ -1,9 +1,11 @@
 """What the running box says of itself over its socket."""
 
+import json
 import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from agent import status
 from agent.errors import BoxError
-from agent.status import SOCKET, StatusServer, ask
+from agent.status import REQUEST_BYTES_MAX, SOCKET, Answer, StatusServer, ask
 
 DEADLINE_S = 10.0
 
@@ -23,6 +25,7 @@ class Loop:
         self.woken = threading.Event()
         self.ended = False
         self.answer = answer
+        self.asked: list[dict[str, Any]] = []
         self.server = StatusServer(state_dir, self.woken.set)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -31,7 +34,11 @@ class Loop:
         while not self.ended:
             self.woken.wait(0.1)
             self.woken.clear()
-            self.server.serve(lambda: self.answer)
+            self.server.serve(self._handle)
+
+    def _handle(self, request: dict[str, Any], answer: Answer) -> None:
+        self.asked.append(request)
+        answer(self.answer)
 
     def end(self) -> None:
         self.ended = True
@@ -96,6 +103,92 @@ def test_a_hung_box_does_not_look_healthy(tmp_path: Path, monkeypatch: pytest.Mo
     server = StatusServer(tmp_path, lambda: None)
     with pytest.raises(BoxError, match="runs but has not answered"):
         ask(tmp_path)
+    server.close()
+
+
+def said(tmp_path: Path, line: bytes) -> Any:
+    """What the box answers to these bytes, whoever sends them."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.settimeout(DEADLINE_S)
+        door.connect(str(tmp_path / SOCKET))
+        with suppress(OSError):  # it may not read to the end
+            door.sendall(line)
+        return json.loads(door.makefile("rb").readline())
+
+
+def test_the_loop_hears_what_is_asked_for(tmp_path: Path, loop: Loop) -> None:
+    ask(tmp_path)
+    ask(tmp_path, "resend", journal="9b1deb4d", ranges=[(1, 2)])
+    assert loop.asked == [{"ask": "status"}, {"ask": "resend", "journal": "9b1deb4d", "ranges": [[1, 2]]}]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"\n", "no JSON object"),
+        (b"status\n", "no JSON object"),
+        (b"[]\n", "no JSON object"),
+        (b'"status"\n', "no JSON object"),
+        (b"\xff\n", "no JSON object"),
+        (b"[" * 60_000 + b"\n", "no JSON object"),
+        (b'{"ask": ' + b"9" * 5_000 + b"}\n", "no JSON object"),
+        (b'{"ask": "' + b"x" * REQUEST_BYTES_MAX + b'"}\n', "too long"),
+        (b"x" * 3_000_000, "too long"),
+    ],
+)
+def test_what_is_no_request_is_answered_with_an_error_and_reaches_nobody(
+    tmp_path: Path, loop: Loop, line: bytes, error: str
+) -> None:
+    assert error in said(tmp_path, line)["error"]
+    assert loop.asked == []
+    assert ask(tmp_path) == loop.answer
+
+
+def test_a_request_of_several_pieces_is_read_to_its_end(tmp_path: Path, loop: Loop) -> None:
+    long = [[number, number] for number in range(4_000)]
+    ask(tmp_path, "resend", ranges=long)
+    assert loop.asked == [{"ask": "resend", "ranges": long}]
+
+
+def test_an_error_says_what_to_do(tmp_path: Path, loop: Loop) -> None:
+    loop.answer = {"error": "unknown request"}
+    with pytest.raises(BoxError, match="unknown request; the command and the running box must be of one version"):
+        ask(tmp_path, "sing")
+
+
+@pytest.mark.parametrize("half", [b"", b'{"ask"'])
+def test_an_asker_that_says_nothing_or_half_of_it_is_sent_away(
+    tmp_path: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    monkeypatch.setattr(status, "TIMEOUT_S", 0.2)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.settimeout(DEADLINE_S)
+        door.connect(str(tmp_path / SOCKET))
+        door.sendall(half)
+        assert door.recv(1) == b""
+    monkeypatch.setattr(status, "TIMEOUT_S", DEADLINE_S)
+    assert ask(tmp_path) == loop.answer
+    assert loop.asked == [{"ask": "status"}]
+
+
+def test_an_answer_that_comes_too_late_reaches_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "TIMEOUT_S", 0.2)
+    woken = threading.Event()
+    server = StatusServer(tmp_path, woken.set)
+    kept: list[Answer] = []
+    with pytest.raises(BoxError, match="has not answered"):
+        ask(tmp_path, "resend")
+    server.serve(lambda _, answer: kept.append(answer))
+    woken.clear()
+    monkeypatch.setattr(status, "TIMEOUT_S", DEADLINE_S)
+    answers: list[Any] = []
+    asker = threading.Thread(target=lambda: answers.append(ask(tmp_path)))
+    asker.start()
+    assert woken.wait(DEADLINE_S)
+    kept[0]({"result": "done"})
+    server.serve(lambda _, answer: answer({"armed": True}))
+    asker.join(DEADLINE_S)
+    assert answers == [{"armed": True}]
     server.close()
 
 

@@ -1,0 +1,85 @@
+"""A journal in a state directory, written as the box writes it, and changed as somebody else might."""
+
+import json
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_box import BOX_KEY
+from cryptography.hazmat.primitives import serialization
+
+from agent.alarms import Case
+from agent.cli import main
+from agent.events import Chain, Draft, Event, Stamp
+from agent.identity import KEY_FILE, Ed25519Signer
+from agent.journal import FILE, Journal
+from agent.mail import Survey, Write
+from agent.ranges import Hole
+
+SIGNER = Ed25519Signer(BOX_KEY)
+TABLES = ("events", "owed", "pending", "owing", "pruned", "parked", "cases", "commands", "settings")
+PEM = BOX_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+class Written:
+    """Empty at first, with the box's key beside it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        (state_dir / KEY_FILE).write_bytes(PEM)
+        self.journal = Journal(state_dir / FILE)
+        self.chain = Chain("/callbox/s/b", self.journal.name, "5f0c2a9e", SIGNER)
+
+    def seal(self, type: str = "scan.code", data: Any = None, chain: Chain | None = None) -> Event:
+        """chain: another place for it than the end."""
+        made = chain or self.chain
+        said: Any = data or {"input": "desk"}
+        return made.seal(Draft(f"id-{made.seq}", type, "desk", Stamp(1.0, 1), said))
+
+    def write(self, type: str = "scan.code", data: Any = None, count: int = 1, **more: Any) -> None:
+        events = tuple(self.seal(type, data) for _ in range(count))
+        self.journal.write([Write(events=events, **more)])
+
+    def press(self, id: str, count: int) -> None:
+        """An alarm, and its case."""
+        case = Case(id, "alarm-1", "panic", count, self.chain.seq + 1)
+        data = {"transition": "raised", "input": "alarm-1", "case": id, "count": count}
+        self.write("alarm.panic", data, cases={id: case.stored(acknowledged=False)})
+
+    def prune(self, *holes: Hole) -> None:
+        """What central has goes, with its record; or these holes."""
+        found = holes or self.journal.survey(Survey("", 0, 0, 0, undelivered=False)).ranges
+        data = {"cause": "size", "count": 1, "holes": [list(hole) for hole in found]}
+        self.write("audit.pruned", data, prune=found)
+
+    def before(self, seq: int, *, key: Ed25519Signer = SIGNER, name: str = "") -> Chain:
+        """The chain as it was when this event was sealed."""
+        prevhash = sha256(self.body(seq - 1)).digest()
+        return Chain("/callbox/s/b", name or self.journal.name, "5f0c2a9e", key, seq - 1, prevhash)
+
+    def body(self, seq: int) -> bytes:
+        [body] = self.journal._sql.execute("SELECT body FROM events WHERE seq=?", [seq]).fetchone()
+        return bytes(body)
+
+    def change(self, statement: str, *values: Any) -> None:
+        """Somebody, or the card, changes the file."""
+        with closing(sqlite3.connect(self.state_dir / FILE, isolation_level=None)) as sql:
+            sql.execute(statement, values)
+
+    def tables(self) -> dict[str, list[Any]]:
+        """All that stands in it."""
+        with closing(sqlite3.connect(self.state_dir / FILE)) as sql:
+            return {table: sql.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}  # noqa: S608
+
+    def run(self, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+        """A `callbox` command about it: its exit code, and what it printed."""
+        code = main([args[0], "--state-dir", str(self.state_dir), *args[1:]])
+        return code, capsys.readouterr().out
+
+    def told(self, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, dict[str, Any]]:
+        """The same with --json."""
+        code, out = self.run(capsys, *args, "--json")
+        return code, json.loads(out)
