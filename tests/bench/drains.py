@@ -1,15 +1,29 @@
 """Points 4 and 5: 100,000 owed events to central, a new alarm in the middle of it, and beside 1,000,000 of them."""
 
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from netlab import NetLab
+from real_box import RealBox
 
 from bench.ours import Hands, fast_central, our_box, waits
 from bench.peers import Drain, peak_mib
+from bench.sink import Sink
+from simulators.broker import Broker, free_port
 
 BATCH = 500
 """What central asks for, of 500 at most (contract, section 3)."""
 LATE_S = 300.0
+ALARMS, SLOW_ALARMS = 100, 20
+DELAY_MS = 25
+"""Each way: 50 ms there and back."""
+PIECE_BYTES = 4096
+"""The smallest of the contract, for the slowest link."""
 
 
 def our_drain(events: int, batch: int = 0) -> Drain:
@@ -38,3 +52,75 @@ def our_drain(events: int, batch: int = 0) -> Drain:
                 lost=max(0, events - report.events),
                 repeats=report.repeats,
             )
+
+
+# ---- point 5: a new alarm while 1,000,000 events are owed
+
+
+def amid(owed: int, batch: int = BATCH) -> list[float]:
+    """Seconds of presses from the hand to central, on loopback, from a box that owes so much and is at it."""
+    with tempfile.TemporaryDirectory(prefix="callbox-bench-") as directory:  # noqa: SIM117
+        with our_box(Path(directory), owed) as box, fast_central(box, batch) as sink:
+            box.power_on()
+            box.armed()
+            return _pressed_amid(box, sink, owed, ALARMS)
+
+
+def over_1_mbit(owed: int) -> list[float]:
+    """The same over 1 Mbit/s and DELAY_MS each way, in user space: this kernel has no netem."""
+    with tempfile.TemporaryDirectory(prefix="callbox-bench-") as directory:  # noqa: SIM117
+        with our_box(Path(directory), owed) as box, fast_central(box, BATCH) as sink:
+            box.wan.rate_kbps, box.wan.delay_ms = 1000, DELAY_MS
+            box.config["links"] = [{"url": f"mqtt://127.0.0.1:{box.wan.port}"}]
+            box.write_config()
+            box.power_on()
+            box.armed()
+            return _pressed_amid(box, sink, owed, SLOW_ALARMS)
+
+
+def over_64_kbit(owed: int) -> list[float]:
+    """The same over 64 kbit/s through a router of the kernel, with pieces of frames on a second connection.
+
+    Cameras come with a later version: a bare client stands in for them, that sends one piece of PIECE_BYTES after
+    the other for as long as it lasts.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callbox-bench-")))
+        lab = stack.enter_context(NetLab())
+        lab.rate(64)
+        port = free_port()
+        broker = Broker(directory=directory / "broker", persistence=True, config=[f"listener {port} {lab.here}"])
+        box = stack.enter_context(our_box(directory, owed, broker=broker))
+        box.under = lab.under
+        box.config["links"] = [{"url": f"mqtt://{lab.here}:{port}"}]
+        box.write_config()
+        sink = stack.enter_context(fast_central(box, BATCH))
+        stack.enter_context(_frames(lab, port))
+        box.power_on()
+        box.armed()
+        return _pressed_amid(box, sink, owed, SLOW_ALARMS)
+
+
+def _pressed_amid(box: RealBox, sink: Sink, owed: int, presses: int) -> list[float]:
+    if owed:
+        sink.wait(1, deadline_s=LATE_S)
+    else:
+        box.owes_nothing()
+    hands = Hands(box, presses)
+    hands.start()
+    hands.join()
+    taken = waits(box, sink, hands.pressed_s, owed)
+    assert not owed or sum(box.status()["pending"].values()), "the drain was over before the presses were"
+    return taken
+
+
+@contextmanager
+def _frames(lab: NetLab, port: int) -> Iterator[None]:
+    command = [*lab.under, sys.executable, "-m", "bench.frames", lab.here, str(port), str(PIECE_BYTES)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as uploads:
+        try:
+            assert uploads.stdout
+            assert uploads.stdout.readline() == "uploading\n"
+            yield
+        finally:
+            uploads.kill()

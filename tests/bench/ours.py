@@ -77,7 +77,7 @@ def give_backlog(state_dir: Path, events: int) -> None:
 
 
 @contextmanager
-def our_box(directory: Path, backlog: int = 0, **changes: Any) -> Iterator[RealBox]:
+def our_box(directory: Path, backlog: int = 0, broker: Broker | None = None, **changes: Any) -> Iterator[RealBox]:
     """A box without power that owes `backlog` scans, and its broker, which runs. Debounce is 0: nothing is subtracted.
 
     changes: of its config.
@@ -85,7 +85,7 @@ def our_box(directory: Path, backlog: int = 0, **changes: Any) -> Iterator[RealB
     inputs = [_gpio(f"alarm-{pin}", pin, "panic") for pin in BUTTONS]
     inputs += [_gpio("reset", RESET, "reset")]
     inputs += [{"id": "desk", "driver": "panel", "pressed": "^S:(?P<code>.+)$", "kind": "scan"}]
-    broker = Broker(directory=directory / "broker", persistence=True)
+    broker = broker or Broker(directory=directory / "broker", persistence=True)
     own: dict[str, Any] = {"inputs": inputs, "receipt_timeout_s": 10, "profile": "dp4", "central_key": None}
     with RealBox(directory, broker=broker, **own | changes) as box:
         give_backlog(box.state_dir, backlog)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bad_disk import BadDisk
 from real_box import RealBox, until
@@ -98,7 +99,7 @@ def while_a_lamp_flashes(presses: int = PRESSES) -> Taken:
 
 
 @contextmanager
-def _powered(backlog: int = 0, **changes: object) -> Iterator[tuple[RealBox, Sink]]:
+def _powered(backlog: int = 0, **changes: Any) -> Iterator[tuple[RealBox, Sink]]:
     with tempfile.TemporaryDirectory(prefix="callbox-bench-") as name:  # noqa: SIM117
         with our_box(Path(name), backlog, **changes) as box, fast_central(box) as sink:
             box.power_on()
