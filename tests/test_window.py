@@ -30,13 +30,16 @@ LINES = {
 EVENT_BYTES = 650
 
 
-def run(line: Line, seconds: float, *, batches: bool) -> tuple[float, list[float]]:
-    """Sends a backlog; how busy the line was in the second half, and how long a new alarm would have waited then."""
+def run(line: Line, seconds: float, *, batches: bool, piece: int = 0) -> tuple[float, list[float]]:
+    """Sends a backlog; how busy the line was in the second half, and how long a new alarm would have waited then.
+
+    piece: bytes that somebody else on the same line always has on the way.
+    """
     window, rng, now_s, free_s, sent = Window(), random.Random(1), 0.0, 0.0, 0
-    acks: list[tuple[float, int, Departure]] = []
+    acks: list[tuple[float, int, Departure | None]] = [(0.0, -1, None)] if piece else []
     waits: list[float] = []
     for number in itertools.count():
-        while (room := window.room(now_s)) > 0 or not acks:
+        while (room := window.room(now_s)) > 0 or not window.bytes:
             size = max(EVENT_BYTES, min(room, window.bytes_max // 4, 32_768)) if batches else EVENT_BYTES
             free_s = max(free_s, now_s) + size / line.bytes_s
             back_s = free_s + line.round_trip_s + rng.expovariate(1) * line.spread_s
@@ -47,7 +50,11 @@ def run(line: Line, seconds: float, *, batches: bool) -> tuple[float, list[float
         if now_s >= seconds:
             return sent / (line.bytes_s * seconds / 2), waits
         now_s, _, departure = heapq.heappop(acks)
-        window.acked(departure, now_s)
+        if departure:
+            window.acked(departure, now_s)
+        else:
+            free_s = max(free_s, now_s) + piece / line.bytes_s
+            heapq.heappush(acks, (free_s + line.round_trip_s, -1, None))
     raise AssertionError
 
 
@@ -64,6 +71,15 @@ def test_the_line_stays_busy_and_an_alarm_waits_about_one_round_trip_and_three_m
     median_s, late_s = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
     assert median_s <= max(0.004, line.round_trip_s + three_messages_s), f"{median_s * 1000:.1f} ms"
     assert late_s <= max(0.008, 2 * (line.round_trip_s + three_messages_s)), f"{late_s * 1000:.1f} ms"
+
+
+@pytest.mark.parametrize("batches", [False, True], ids=["one a message", "batches"])
+def test_beside_frames_on_a_slow_line_an_alarm_waits_behind_one_piece_of_them_and_little_else(batches: bool) -> None:
+    """A piece is half a second of this line; as long as it seemed a long way, an alarm waited for 1.5 s."""
+    line = LINES["64 kbit/s, 80 ms"]
+    _, waits = run(line, 120.0, batches=batches, piece=4_096)
+    waits.sort()
+    assert waits[len(waits) * 99 // 100] <= 4_096 / line.bytes_s + 0.35
 
 
 def fill(window: Window, now_s: float, size: int = 1_000) -> list[Departure]:
