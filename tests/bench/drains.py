@@ -6,11 +6,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from netlab import NetLab
 from real_box import RealBox
 
+from bench.contest import BRIDGE, EVENTS, LEAF, NAIVE, PAHO_20, Results, Runner
+from bench.figures import Row, bounded, digits, quantile, rows_of
 from bench.ours import Hands, fast_central, our_box, waits
 from bench.peers import Drain, peak_mib
 from bench.sink import Sink
@@ -19,7 +22,10 @@ from simulators.broker import Broker, free_port
 BATCH = 500
 """What central asks for, of 500 at most (contract, section 3)."""
 LATE_S = 300.0
+OWED = 1_000_000
 ALARMS, SLOW_ALARMS = 100, 20
+ALARM_EVERY_S, SLOW_ALARM_EVERY_S = (0.05, 0.08), (1.5, 2.5)
+"""Over a slow line each is alone: 15 a second would be more than 64 kbit/s carry."""
 DELAY_MS = 25
 """Each way: 50 ms there and back."""
 PIECE_BYTES = 4096
@@ -57,13 +63,13 @@ def our_drain(events: int, batch: int = 0) -> Drain:
 # ---- point 5: a new alarm while 1,000,000 events are owed
 
 
-def amid(owed: int, batch: int = BATCH) -> list[float]:
+def amid(owed: int, batch: int = BATCH, presses: int = ALARMS) -> list[float]:
     """Seconds of presses from the hand to central, on loopback, from a box that owes so much and is at it."""
     with tempfile.TemporaryDirectory(prefix="callbox-bench-") as directory:  # noqa: SIM117
         with our_box(Path(directory), owed) as box, fast_central(box, batch) as sink:
             box.power_on()
             box.armed()
-            return _pressed_amid(box, sink, owed, ALARMS)
+            return _pressed_amid(box, sink, owed, presses, ALARM_EVERY_S)
 
 
 def over_1_mbit(owed: int) -> list[float]:
@@ -75,7 +81,7 @@ def over_1_mbit(owed: int) -> list[float]:
             box.write_config()
             box.power_on()
             box.armed()
-            return _pressed_amid(box, sink, owed, SLOW_ALARMS)
+            return _pressed_amid(box, sink, owed, SLOW_ALARMS, SLOW_ALARM_EVERY_S)
 
 
 def over_64_kbit(owed: int) -> list[float]:
@@ -98,15 +104,15 @@ def over_64_kbit(owed: int) -> list[float]:
         stack.enter_context(_frames(lab, port))
         box.power_on()
         box.armed()
-        return _pressed_amid(box, sink, owed, SLOW_ALARMS)
+        return _pressed_amid(box, sink, owed, SLOW_ALARMS, SLOW_ALARM_EVERY_S)
 
 
-def _pressed_amid(box: RealBox, sink: Sink, owed: int, presses: int) -> list[float]:
+def _pressed_amid(box: RealBox, sink: Sink, owed: int, presses: int, every_s: tuple[float, float]) -> list[float]:
     if owed:
         sink.wait(1, deadline_s=LATE_S)
     else:
         box.owes_nothing()
-    hands = Hands(box, presses)
+    hands = Hands(box, presses, every_s)
     hands.start()
     hands.join()
     taken = waits(box, sink, hands.pressed_s, owed)
@@ -124,3 +130,52 @@ def _frames(lab: NetLab, port: int) -> Iterator[None]:
             yield
         finally:
             uploads.kill()
+
+
+# ---- the rows
+
+ONE, MANY = "Callbox, one a message", "Callbox, in batches"
+OURS = {
+    ONE: Runner(partial(our_drain, batch=0), lambda alarms: amid(0, 0, alarms)),
+    MANY: Runner(partial(our_drain, batch=BATCH), lambda alarms: amid(0, BATCH, alarms)),
+}
+
+
+def drain_rows(results: Results) -> list[Row]:
+    """Point 4, beside those that could be measured."""
+    rows = []
+    for ours, theirs, least in (
+        (ONE, PAHO_20, 0.9),
+        (MANY, PAHO_20, 5),
+        (MANY, BRIDGE, 1),
+        (MANY, LEAF, 1),
+        (MANY, NAIVE, 30),
+    ):
+        if theirs not in results.absent:
+            here, there = results.per_s(ours), results.per_s(theirs)
+            told = f"{digits(here)} a second", f"{theirs}: {digits(there)}"
+            rows.append(
+                Row(f"drain of {EVENTS:,}: {ours}", *told, here / there, *bounded(here / there, "at least", least))
+            )
+    for ours in OURS:
+        for word, share, most_ms in (("median", 0.5, 5), ("p99", 0.99, 20)):
+            late_ms = quantile(results.alarms_s(ours), share) * 1000
+            limit, met = bounded(late_ms, "at most", most_ms)
+            rows.append(
+                Row(f"alarm in that drain, {word}: {ours}", f"{digits(late_ms)} ms", "", None, f"{limit} ms", met)
+            )
+    return rows
+
+
+def alarm_rows(owed: int = OWED) -> list[Row]:
+    """Point 5."""
+    rows = rows_of(f"alarm with {owed:,} owed", amid(owed), "with none", amid(0), 3, 3)
+    for name, limit_ms, taken in (
+        (f"over 1 Mbit/s, {2 * DELAY_MS} ms there and back", 2 * DELAY_MS + 50, over_1_mbit(owed)),
+        ("over 64 kbit/s beside frames", 1000, over_64_kbit(owed)),
+    ):
+        for word, share in (("median", 0.5), ("p99", 0.99)):
+            late_ms = quantile(taken, share) * 1000
+            limit, met = bounded(late_ms, "at most", limit_ms)
+            rows.append(Row(f"the same {name}, {word}", f"{digits(late_ms)} ms", "", None, f"{limit} ms", met))
+    return rows

@@ -119,14 +119,16 @@ def edges(box: RealBox, after: int = 0) -> dict[int, float]:
 class Hands(threading.Thread):
     """Presses one button after the other without waiting for any, between `start` and `stop`."""
 
-    def __init__(self, box: RealBox, most: int = len(BUTTONS) * 8) -> None:
+    def __init__(
+        self, box: RealBox, most: int = len(BUTTONS) * 8, every_s: tuple[float, float] = ALARM_EVERY_S
+    ) -> None:
         super().__init__(daemon=True)
-        self._box, self._most, self._over = box, most, threading.Event()
+        self._box, self._most, self._every_s, self._over = box, most, every_s, threading.Event()
         self.pressed_s: list[float] = []
 
     def run(self) -> None:
         rng = random.Random(2)
-        while len(self.pressed_s) < self._most and not self._over.wait(rng.uniform(*ALARM_EVERY_S)):
+        while len(self.pressed_s) < self._most and not self._over.wait(rng.uniform(*self._every_s)):
             self.pressed_s.append(self._box.press(BUTTONS[len(self.pressed_s) % len(BUTTONS)]))
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What others do with an outage and with an alarm, side by side: `python -m bench.run_peers`.
+"""What Callbox is measured beside: who takes part in the drains, how often in turn, and the table that tells it.
 
 Rounds are interleaved, so that whatever else the machine does falls on all of them. CALLBOX_EVENTS and CALLBOX_ROUNDS
 say how many events (default 100,000; the slow ones get fewer, since it is the rate that counts) and rounds (3).
@@ -9,12 +9,12 @@ import random
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from bench import load
 from bench.bare import Commit
@@ -32,45 +32,68 @@ SINGLES, LOSS_EVENTS = 100, 2000
 PAHO_20, PAHO_100 = "bare paho, window 20", "bare paho, window 100"
 NAIVE = "insert, publish, wait, delete"
 BRIDGE, LEAF, GATEWAY = "mosquitto bridge", "NATS leaf, JetStream", "ThingsBoard gateway"
-PEERS: dict[str, tuple[Start, float]] = {
-    PAHO_20: (partial(bare, window=20), 1.0),
-    PAHO_100: (partial(bare, window=100), 1.0),
-    BRIDGE: (bridge, 1.0),
-    LEAF: (leaf, 1.0),
-    NAIVE: (naive, 0.05),
-    GATEWAY: (gateway, 0.2),
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How one of them is measured: a drain of so many events, and single alarms; share: of the events that it gets."""
+
+    drain: Callable[[int], Drain]
+    alone: Callable[[int], list[float]]
+    share: float = 1.0
+
+
+def _peer(start: Start, share: float = 1.0) -> Runner:
+    return Runner(partial(drain, start), partial(idle, start), share)
+
+
+PEERS: dict[str, Runner] = {
+    PAHO_20: _peer(partial(bare, window=20)),
+    PAHO_100: _peer(partial(bare, window=100)),
+    BRIDGE: _peer(bridge),
+    LEAF: _peer(leaf),
+    NAIVE: _peer(naive, 0.05),
+    GATEWAY: _peer(gateway, 0.2),
 }
-"""How each is started, and its share of the events."""
+"""All but Callbox."""
 
 
 @dataclass
 class Results:
-    """Of each peer by its name. absent: why it could not be measured."""
+    """Of each by its name. absent: why it could not be measured."""
 
     drains: dict[str, list[Drain]] = field(default_factory=dict)
     idle_s: dict[str, list[float]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
+    def per_s(self, name: str) -> float:
+        """Events a second, the median of its drains."""
+        return median(run.per_s for run in self.drains[name])
 
-def measure(peers: Mapping[str, tuple[Start, float]], events: int, rounds: int) -> Results:
+    def alarms_s(self, name: str) -> list[float]:
+        """Of all its drains."""
+        return [late_s for run in self.drains[name] for late_s in run.alarms_s]
+
+
+def measure(runners: Mapping[str, Runner], events: int, rounds: int) -> Results:
     """Drains in turn, `rounds` times each, then single alarms of each with nothing else to do."""
     results = Results()
     for number in range(rounds):
-        for name, (start, share) in peers.items():
+        for name, runner in runners.items():
             if name not in results.absent:
                 say(f"round {number + 1} of {rounds}: {name}")
                 try:
-                    results.drains.setdefault(name, []).append(drain(start, int(events * share)))
+                    results.drains.setdefault(name, []).append(runner.drain(int(events * runner.share)))
                 except FileNotFoundError as error:
                     results.absent[name] = str(error)
-    for name, (start, _) in peers.items():
+    for name, runner in runners.items():
         if name not in results.absent:
             say(f"single alarms: {name}")
-            results.idle_s[name] = idle(start, SINGLES)
+            results.idle_s[name] = runner.alone(SINGLES)
     return results
 
 
-def ceiling(events: int) -> float:
+def ceiling(events: int = EVENTS) -> float:
     """Events a second through the far broker to the sink, when packets that were made before are poured in."""
     with tempfile.TemporaryDirectory(prefix="callbox-peer-") as directory, ExitStack() as stack:
         broker, sink = stack.enter_context(far_broker(Path(directory)))
@@ -81,7 +104,7 @@ def ceiling(events: int) -> float:
         return report.events / (report.last_s - report.first_s)
 
 
-def commits(count: int) -> list[float]:
+def commits(count: int = SINGLES) -> list[float]:
     """Seconds of a bare SQLite commit of one event, synchronous=FULL, with the pauses that single alarms have."""
     rng, pause, [body], taken_s = random.Random(1), threading.Event(), load.backlog(1), list[float]()
     with tempfile.TemporaryDirectory(prefix="callbox-peer-") as name, Commit(Path(name) / "bare.db") as commit:
@@ -103,7 +126,7 @@ def lines(results: Results) -> list[str]:
                 f"{drains[0].events:,}",
                 spread([run.per_s for run in drains]),
                 spread([run.reconnect_s * 1000 for run in drains], "ms"),
-                ms([late_s for run in drains for late_s in run.alarms_s]),
+                ms(results.alarms_s(name)),
                 ms(results.idle_s.get(name, [])),
                 f"{max(run.rss_mib for run in drains):.0f} MiB",
                 f"{sum(run.lost for run in drains):,}",
@@ -128,27 +151,3 @@ def losses() -> list[str]:
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def main() -> int:
-    began_s = time.monotonic()
-    load_before = os.getloadavg()[0]
-    ceilings = [ceiling(EVENTS) for _ in range(ROUNDS)]
-    results = measure(PEERS, EVENTS, ROUNDS)
-    told = [
-        *lines(results),
-        "",
-        f"what broker and sink can take: {spread(ceilings, 'events/s')}",
-        f"bare SQLite commit, synchronous=FULL: {ms(commits(SINGLES))}",
-    ]
-    if GATEWAY not in results.absent:
-        told += ["", *losses()]
-    say(f"{os.cpu_count()} cores, load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after")
-    say(f"{time.monotonic() - began_s:.0f} s; medians of {ROUNDS} rounds (range), alarms median / p99 of all rounds")
-    for line in told:
-        say(line)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
