@@ -16,7 +16,8 @@ import time:       100 |        100 |     yaml.error
 import time:       200 |        300 |   yaml
 import time:       100 |        400 | agent.config
 INFO armed: 4 inputs, journal 5f0c2a9e at 1
-import time:       100 |        100 | uuid
+import time:       100 |        100 |   paho
+import time:       100 |        100 | agent.mqtt
 """
 
 
@@ -35,5 +36,5 @@ def test_the_dearest_size_is_held_against_the_cheapest_whichever_they_are() -> N
     assert (rows[2].ratio, rows[2].beside, rows[2].met) == (1.5, "2.00 ms at 10", False)
 
 
-def test_libraries_are_what_is_imported_after_the_interpreter_s_own_and_until_the_box_is_armed() -> None:
-    assert libraries(LOG) == ["yaml.error", "yaml"]
+def test_libraries_are_what_a_daemon_imports_but_its_own_modules_and_the_interpreter_s() -> None:
+    assert libraries(LOG) == ["yaml.error", "yaml", "paho"]

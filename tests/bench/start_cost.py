@@ -1,10 +1,10 @@
 """What a start costs, and a box at which nothing happens: seconds from exec to armed, memory, processor.
 
 The real process, started as in the tests. Armed is when its READY=1 is here: the box sends it to systemd once it
-watches its inputs and its journal is open. Beside it, in turn with it, a bare interpreter that imports the libraries
-that the daemon had imported until then, and says READY=1 after it: which they are is read from the daemon's own account
-of its imports (PYTHONPROFILEIMPORTTIME). They are all that is not of this project, with what they import themselves.
-Both find their modules compiled, as they are on an installed box.
+watches its inputs and its journal is open. Beside it, in turn with it, a bare interpreter that imports the libraries of
+the daemon, and says READY=1 after it: which they are is read from the daemon's own account of its imports
+(PYTHONPROFILEIMPORTTIME) until its link is up. They are all that is not of this project, Python's own included, with
+what they import themselves. Both find their modules compiled, as they are on an installed box.
 
 One box has an empty journal, the other owes OWED events (`bench.journal_cost.fill`) to a broker behind which no central
 listens: it sends what may be without a receipt, and holds that much in memory.
@@ -81,13 +81,12 @@ class Manager:
 
 
 def libraries(log: str) -> list[str]:
-    """The modules, in their order, that a daemon had imported when it said that it is armed, but its own.
+    """The modules, in their order, that a daemon has imported, but its own.
 
-    log: of a daemon that was started with PYTHONPROFILEIMPORTTIME; what the interpreter imports by itself comes before
-    our first module, and costs a bare interpreter the same.
+    log: of a daemon that was started with PYTHONPROFILEIMPORTTIME; what comes until `site` the interpreter imports by
+    itself, a bare one too.
     """
-    lines = log.partition("INFO armed:")[0].splitlines()
-    told = [line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")]
+    told = [line.rpartition("|")[2].strip() for line in log.splitlines() if line.startswith("import time:")]
     imported = told[told.index("site") + 1 :]
     return [name for name in imported if name.partition(".")[0] not in OURS]
 
@@ -132,10 +131,11 @@ class Starts:
         """The command of a bare interpreter with the libraries of this box."""
         box.more_environment = manager.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
         self._begin(box, manager)
-        box.logged("INFO armed:")
+        until(lambda: box.status().get("link", {}).get("state") == "up", "the link is up")
+        log = box.said()
         box.stop()
         box.more_environment = manager.environment
-        return [sys.executable, "-P", "-c", BARE, *libraries(box.said())]
+        return [sys.executable, "-P", "-c", BARE, *libraries(log)]
 
     def _import(self, command: list[str], manager: Manager) -> float:
         began_s = time.monotonic()
@@ -166,9 +166,15 @@ def memory_mb(pid: int) -> float:
 
 
 def idle(directory: Path) -> tuple[float, float]:
-    """Percent of one core, and MB, of a box whose link is up, at which nothing happens."""
+    """Percent of one core, and MB, of a box whose link is up, at which nothing happens.
+
+    Not of its first run: that one makes the journal, and holds the library for it until the next start.
+    """
     with _box(directory) as box:
         box.start_central()
+        box.more_environment = COMPILED
+        box.power_on()
+        box.armed().stop()
         box.power_on()
         box.armed().owes_nothing()
         threading.Event().wait(SETTLE_S)
