@@ -122,7 +122,10 @@ def _driver(document: Document, entry: Any, at: KeyPath, wires: dict[str, Driver
                 document.error((*at, "type"), show(name), *_one_of(name, registry.installed()))
     if name := _text(entry, "id"):
         wires.setdefault(name, wire)
-    return _wired_entry(document, Driver, wire.Options if wire else None, entry, at)
+    made = _wired_entry(document, Driver, wire.Options if wire else None, entry, at)
+    if made:
+        made._wire = wire
+    return made
 
 
 def _hung(

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from agent.config_errors import Fault, KeyPath, show
 from agent.config_types import Ed25519Key, File, Keys, Name, Slug, Url, number, secrets, wrong
 from agent.text import t
+from drivers.contract import DriverType
 
 Kind = Literal[
     "panic",
@@ -163,6 +164,13 @@ class Driver(Wired):
 
     id: Name = Field(description="its name, for inputs and outputs")
     type: str = Field(description="an installed driver, as gpio or line")
+    _wire: Any = PrivateAttr(None)
+
+    @property
+    def wire(self) -> DriverType:
+        """The driver's class."""
+        wire: DriverType = self._wire
+        return wire
 
     @property
     def options(self) -> Any:

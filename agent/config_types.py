@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from agent.config_errors import Fault, show
 from agent.text import t
+
+# Otherwise pydantic reads the metadata of every installed package, to ask whether one wants to have a hand in this.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def wrong(*faults: Fault) -> PydanticCustomError:

@@ -3,7 +3,6 @@
 import errno
 import socket
 import sqlite3
-import ssl
 from typing import Final
 
 
@@ -66,6 +65,8 @@ _OS_HINTS: Final = {
 
 def link_error(error: Exception) -> BoxError:
     """Why a connection to a broker failed, for the person who mends it."""
+    import ssl  # comes with the first session, after the inputs: see `Loop._arm`
+
     if isinstance(error, ssl.SSLCertVerificationError):
         found, hint = _TLS_HINTS.get(
             error.verify_code, (error.verify_message, "check `ca` and the broker's certificate")

@@ -35,7 +35,6 @@ from agent.mail import (
 )
 from agent.mailbox import Mailbox
 from agent.models import LastEnd
-from agent.mqtt import Session, probe
 from agent.reserve import Reserve
 from agent.salvage import salvage
 from agent.status import Answer, StatusServer
@@ -46,6 +45,7 @@ from drivers.contract import Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
+    from agent.mqtt import Session
 
 log = logging.getLogger("callbox")
 
@@ -77,6 +77,8 @@ class Loop:
         self._salvaged: deque[list[Event]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
+        self._connects: list[Connect] = []
+        """Sessions to be opened once the box is armed."""
         self._exit = ""
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
@@ -97,6 +99,8 @@ class Loop:
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        for wire in self._wires:
+            wire.start()
         settings = self._opened.settings
         self._box.start(
             self._clock.now(),
@@ -106,8 +110,6 @@ class Loop:
             config_changed=settings.get("config") not in (None, config_hash),
         )
         self._execute()
-        for wire in self._wires:
-            wire.start()
         try:
             self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
         except OSError as error:
@@ -139,6 +141,18 @@ class Loop:
         self._armed = True
         notify.ready(f"armed: {len(self._config.inputs)} inputs")
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
+        connects, self._connects = self._connects, []
+        for connect in connects:
+            self._open(connect)
+
+    def _open(self, connect: Connect) -> None:
+        if not self._armed:
+            self._connects.append(connect)
+            return
+        # Inputs first: paho, with the TLS and HTTP that it brings, takes a fifth of a start, and is not needed to arm.
+        from agent.mqtt import Session
+
+        self._sessions[connect.session] = Session(self._config, connect, self._mailbox.answer)
 
     # ---- a step
 
@@ -201,12 +215,15 @@ class Loop:
                 self._worker.ask(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
-            case Connect(session):
-                self._sessions[session] = Session(self._config, action, self._mailbox.answer)
+            case Connect():
+                self._open(action)
             case Drop(session):
+                self._connects = [connect for connect in self._connects if connect.session != session]
                 if session in self._sessions:
                     self._sessions.pop(session).close()
             case Probe(link):
+                from agent.mqtt import probe
+
                 probe(self._config.links[link], link, self._mailbox.answer)
             case Exit(reason):
                 self._exit = reason

@@ -122,12 +122,10 @@ def make_wires(config: "Config", put: Callable[[str, Reading], None]) -> list[Wi
 
     Raises what the drivers' constructors raise (checked by the config).
     """
-    from drivers import registry
-
     wires = []
     for entry in config.drivers:
         inputs = {item.id: item.keys for item in config.inputs if item.driver == entry.id}
         outputs = {item.id: item.keys for item in config.outputs if item.driver == entry.id}
-        driver = registry.driver_type(entry.type)(entry.id, entry.options, inputs, outputs)
+        driver = entry.wire(entry.id, entry.options, inputs, outputs)
         wires.append(Wire(entry.id, driver, list(inputs), partial(put, entry.id)))
     return wires
