@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def contests() -> list[str]:
     return told if contest.GATEWAY in results.absent else [*told, "", *contest.losses()]
 
 
-SECTIONS = {
+SECTIONS: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "presses": ("Presses and storms (points 1 to 3)", lambda: figures.table(presses.rows())),
     "drains": ("Drains (point 4)", contests),
     "alarms": ("Alarms amid a million (point 5)", lambda: figures.table(drains.alarm_rows())),
