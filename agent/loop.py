@@ -212,6 +212,7 @@ class Loop:
                 self._exit = reason
             case NewJournal(reason):
                 failed, journal = self._worker, Journal(None)
+                failed.close(0.0)  # it ends when its disk lets it: a slow one has not failed by itself
                 self._worker = Writer(journal, self._mailbox.answer)
                 self._box.new_journal(journal.opened(), reason, self._clock.now())
                 self._await_disk(lambda: failed.ended)
