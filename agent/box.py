@@ -36,12 +36,14 @@ from agent.mail import (
     Survey,
     Surveyed,
     Write,
+    one_transaction,
 )
 from agent.messages import BoxState, Pending
 from agent.models import LastEnd
 from agent.outbox import Outbox
 from agent.recorder import Recorder
 from agent.supervision import SETTING, Supervision
+from agent.timekeeping import Timekeeping
 from agent.uplink import Uplink
 from agent.zones import Zones
 from drivers.contract import Code, Edge, Health, Reading
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.journal import Opened
 
-CLOCK_STEP_S: Final = 1.0
 TICK_S_MAX: Final = 1.0
 ALARM_FIRST_S: Final = 0.05
 """So long all else waits for an alarm that is on its way to the disk; a disk that takes longer stops nothing."""
@@ -81,10 +82,10 @@ class Box:
         self._central = Central(
             config, opened.seen, self._alarms, self._uplink, self._supervision, self._recorder, self._out
         )
+        self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder)
         self._keeping = Keeping(config, self._recorder, self._out)
         self._feedback = Feedback()
         self._lit: dict[str, bool] = {}
-        self._offset_s = now.wall_us / 1e6 - now.mono_s
         self._said_lost: set[str] = set()
         self._ended = False
         self._lamps_may_change = True
@@ -220,7 +221,7 @@ class Box:
         if (reason := self._uplink.tick(now.mono_s)) is not None:
             self._say_lost(reason)
         self._supervision.tick()
-        self._watch_clock()
+        self._timekeeping.tick()
 
     def due_s(self) -> float:
         """The monotonic second of the next `tick`."""
@@ -232,6 +233,7 @@ class Box:
             self._alarms.due_s(now_s),
             self._feedback.due_s(now_s),
             self._keeping.due_s(),
+            self._timekeeping.due_s(),
             (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
         ]
         return min([now_s + TICK_S_MAX, *(due for due in dues if due is not None)])
@@ -253,7 +255,7 @@ class Box:
                     *(later for later in out[at:] if not isinstance(later, NewJournal | Write | Fetch | Survey)),
                 ]
                 break
-        return _one_transaction(out)
+        return one_transaction(out)
 
     # ---- what is watched
 
@@ -272,14 +274,6 @@ class Box:
             self._said_lost.clear()
             link = self._config.links[self._uplink.link.index]
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))
-
-    def _watch_clock(self) -> None:
-        """A step of the wall clock is an event, so that central can correct what was recorded before it."""
-        now = self._recorder.now
-        offset_s = now.wall_us / 1e6 - now.mono_s
-        step_s, self._offset_s = offset_s - self._offset_s, offset_s
-        if abs(step_s) >= CLOCK_STEP_S:
-            self._recorder.record("status.clock", "clock", {"step_s": round(step_s, 6)})
 
     # ---- what shows
 
@@ -387,22 +381,3 @@ class Box:
                 "reason": link.reason,
             },
         }
-
-
-def _one_transaction(actions: list[Action]) -> list[Action]:
-    """The writes of one step as one write, in the place of the first."""
-    writes = [action for action in actions if isinstance(action, Write)]
-    if len(writes) < 2:
-        return actions
-    whole = Write(
-        events=tuple(event for write in writes for event in write.events),
-        cases={name: body for write in writes for name, body in write.cases.items()},
-        delivered=tuple(pair for write in writes for pair in write.delivered),
-        owe=tuple(pair for write in writes for pair in write.owe),
-        parked={seq: reason for write in writes for seq, reason in write.parked.items()},
-        seen={name: after for write in writes for name, after in write.seen.items()},
-        settings={name: value for write in writes for name, value in write.settings.items()},
-    )
-    first = actions.index(writes[0])
-    rest = [action for action in actions if not isinstance(action, Write)]
-    return [*rest[:first], whole, *rest[first:]]

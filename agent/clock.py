@@ -8,6 +8,8 @@ from typing import Final
 from agent.events import Stamp
 
 _STA_UNSYNC: Final = 0x0040
+WALL_US_MAX: Final = 253_402_300_799_000_000
+"""The end of the year 9999: what RFC 3339 can write. A clock beyond it is wrong anyhow, and stops no alarm."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,7 +42,7 @@ class Clock:
             timex = _Timex(modes=0)
             state = self._libc.adjtimex(ctypes.byref(timex))
             self._synced, self._asked_s = state >= 0 and not timex.status & _STA_UNSYNC, mono_s
-        return Stamp(mono_s, time.time_ns() // 1000, self._synced)
+        return Stamp(mono_s, max(0, min(time.time_ns() // 1000, WALL_US_MAX)), self._synced)
 
 
 def boot_id() -> str:

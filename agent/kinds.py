@@ -75,6 +75,9 @@ CID: Final[dict[str, int]] = {
 }
 """Contact ID event codes, by type without `callbox.`; a type that is not here has none."""
 
+CID_TEST_WITH_TROUBLE: Final = 608
+"""Instead of 602, when a trouble stands."""
+
 
 def class_of(event: str) -> EventClass:
     """The class of a type without `callbox.`: `alarm` of `alarm.panic`. Raises ValueError for an unknown class."""

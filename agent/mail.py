@@ -268,3 +268,22 @@ class Say:
 
 
 Action = Write | Fetch | Survey | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say
+
+
+def one_transaction(actions: list[Action]) -> list[Action]:
+    """The writes of one step as one write, in the place of the first."""
+    writes = [action for action in actions if isinstance(action, Write)]
+    if len(writes) < 2:
+        return actions
+    whole = Write(
+        events=tuple(event for write in writes for event in write.events),
+        cases={name: body for write in writes for name, body in write.cases.items()},
+        delivered=tuple(pair for write in writes for pair in write.delivered),
+        owe=tuple(pair for write in writes for pair in write.owe),
+        parked={seq: reason for write in writes for seq, reason in write.parked.items()},
+        seen={name: after for write in writes for name, after in write.seen.items()},
+        settings={name: value for write in writes for name, value in write.settings.items()},
+    )
+    first = actions.index(writes[0])
+    rest = [action for action in actions if not isinstance(action, Write)]
+    return [*rest[:first], whole, *rest[first:]]

@@ -169,15 +169,17 @@ class StoppingData(TypedDict):
     """The last event of a run that ends on purpose."""
 
 
-class LoopData(TypedDict):
-    """A test by command went the whole way."""
+class TestData(TypedDict):
+    """A test goes the whole way of an event."""
 
     test: Literal[True]
     """no siren, no dispatch"""
-    what: Literal["loop"]
-    """what was tested"""
-    command: str
-    """id of the command"""
+    what: Literal["loop", "daily"]
+    """`loop`: by command; `daily`: by itself, once a day, at a second of the day that is the box's own"""
+    command: NotRequired[str]
+    """of `loop`: the command's id"""
+    trouble: NotRequired[list[str]]
+    """of `daily`: the troubles that stand; Contact ID 608 then, not 602"""
 
 
 class ClockData(TypedDict):
@@ -280,7 +282,7 @@ EventData = (
     | ScanData
     | StartedData
     | StoppingData
-    | LoopData
+    | TestData
     | ClockData
     | CommandData
     | CaseData
@@ -306,14 +308,14 @@ DATA: Final[Mapping[str, type]] = {
     "trouble.storage": TroubleData,
     "trouble.link": TroubleData,
     "trouble.camera": ReservedData,
-    "trouble.clock": ReservedData,
+    "trouble.clock": TroubleData,
     "trouble.parked": ParkedData,
     "scan.code": ScanData,
     "scan.document": ReservedData,
     "scan.patrol": ScanData,
     "status.started": StartedData,
     "status.stopping": StoppingData,
-    "status.test": LoopData,
+    "status.test": TestData,
     "status.walktest": ReservedData,
     "status.clock": ClockData,
     "status.evidence": EvidenceData,

@@ -29,7 +29,10 @@ def salvage(file: Path, public: bytes) -> list[Event]:
     file: the journal, its WAL beside it. What cannot be read is passed over; at most EVENTS_MAX are read.
     """
     found: dict[str, Event] = {}
-    for body in (*_owed(file), *_in_wal(file.with_name(f"{file.name}-wal"))):
+    wal = file.with_name(f"{file.name}-wal")
+    # Without a WAL nothing is to be made beside the file: it stays as it was found.
+    how = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
+    for body in (*_owed(f"{file.absolute().as_uri()}?{how}"), *_in_wal(wal)):
         if len(found) == EVENTS_MAX:
             break
         with suppress(ValueError, KeyError, TypeError):
@@ -40,9 +43,9 @@ def salvage(file: Path, public: bytes) -> list[Event]:
     return sorted(found.values(), key=lambda event: (event.cls != "alarm", event.seq))
 
 
-def _owed(file: Path) -> Iterator[bytes]:
+def _owed(uri: str) -> Iterator[bytes]:
     for number in range(len(CLASSES)):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as sql:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as sql:
             for [seq] in sql.execute("SELECT seq FROM owed WHERE class=? ORDER BY seq", [number]):
                 with suppress(sqlite3.Error):  # one by one: a damaged page costs those in it, and no more
                     for [body] in sql.execute("SELECT body FROM events WHERE seq=?", [seq]):

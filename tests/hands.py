@@ -96,8 +96,11 @@ class Hands:
         box.owes_nothing()
         assert box.stop() == 0
 
-    def check(self) -> str:
-        """0 lost, 0 repeated, nothing invented, nothing hidden; the figures of it. The box is stopped."""
+    def check(self, *, crashed: bool = True) -> str:
+        """0 lost, 0 repeated, nothing invented, nothing hidden; the figures of it. The box is stopped.
+
+        crashed: so many of its runs were cut short that one must have had its start on the disk.
+        """
         box = self.box
         journal = box.journal()
         until(lambda: len(box.rows()) >= len(journal), "everything is at central")
@@ -134,7 +137,7 @@ class Hands:
         assert verified.returncode == 0, verified.stdout
         assert list(box.state_dir.glob("*.aside-*")) == [], "a journal was taken for damaged"
         starts = [event["data"]["last_end"] for event in events if event["type"] == "callbox.status.started"]
-        assert "crash" in starts
+        assert "crash" in starts or not crashed, starts
         return (
             f"{len(starts)} starts; {len(self.pressed)} presses, {len(self.promised)} promised by the lamp;"
             f" {len(self.scanned)} scan lines, {len(codes)} recorded; {len(events)} events: 0 lost, 0 repeated"

@@ -33,6 +33,7 @@ PURE = {
     "recorder",
     "retention",
     "supervision",
+    "timekeeping",
     "uplink",
     "window",
     "zones",

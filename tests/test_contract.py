@@ -17,6 +17,7 @@ from referencing import Registry, Resource
 
 from agent import messages, models, schemas
 from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_MAX
+from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
 from simulators.broker import Broker
@@ -253,6 +254,9 @@ def everything() -> Bench:
         bench.arrive("command", b"{}")  # merged refusals
     bench.wait(15)
     bench.receipt(refused={str(len(bench.events)): "too odd"})
+    bench.now_s += 700
+    bench.box.tick(Stamp(bench.now_s, bench.wall_us, synced=False))
+    bench.act()
     bench.say(Surveyed(bench.journal.name, "disk", ((1, 1, bench.events[1]["prevhash"]),), 1, 1, 0))
     bench.box.stop(bench.stamp, "clean")
     bench.act()

@@ -38,6 +38,7 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 DEADLINE_S = 20.0
+LONG_URL = "mqtts://the-second-broker.of-the-district.central-station.jiangyang.example:8883"
 XSS = '<img src=x onerror="document.body.dataset.hurt=1"><script>document.body.dataset.hurt=1</script>'
 
 pytestmark = [
@@ -357,6 +358,35 @@ def test_the_bell_goes_on_until_a_person_answers_but_not_for_what_came_late(page
     assert rings(page) == 3
 
 
+def test_what_is_no_more_at_the_box_is_told_in_words(page: Page, desk: Desk) -> None:
+    box = desk.box
+    pruned: list[dict[str, Any]] = [
+        {"cause": "days", "count": 2000},
+        {"cause": "disk", "count": 7, "undelivered": 3},
+    ]
+    told = [box.say("event/audit", box.event("audit.pruned", holes=[[1, 7, "h"]], **data)) for data in pruned]
+    old, lost = (page.locator(f'[data-testid=event][data-id="{id_}"] .what') for id_ in told)
+    expect(old).to_have_text("2000 events deleted at the box: older than the config keeps them")
+    expect(lost).to_contain_text("7 events deleted at the box: the disk was full")
+    expect(lost.locator(".mark.warn")).to_have_text("3 of them never reached central and are lost")
+    page.locator("#language").click()
+    expect(old).to_have_text("报警箱删除了 2000 条事件：超过配置的保存期限")
+    expect(lost.locator(".mark.warn")).to_have_text("其中 3 条从未送达中心，已丢失")
+
+
+def test_each_trouble_says_what_it_is_about(page: Page, desk: Desk) -> None:
+    box = desk.box
+    box.say("state", box.state(trouble=["clock", f"link {LONG_URL}", "storage", "stuck alarm-1"]), retain=True)
+    shown = page.get_by_test_id("box").locator("[data-trouble]")
+    expect(shown).to_have_text(["clock", f"link: {LONG_URL}", "storage", "stuck button: alarm-1"])
+    raised = box.event("trouble.link", transition="raised", cid=350, link=LONG_URL, reason="refused; start the broker")
+    row = page.locator(f'[data-testid=event][data-id="{box.say("event/trouble", raised)}"] .what')
+    expect(row).to_have_text(f"Trouble: link{LONG_URL} · refused; start the broker")
+    over = box.event("trouble.storage", transition="restored", cid=307)
+    row = page.locator(f'[data-testid=event][data-id="{box.say("event/trouble", over)}"] .what')
+    expect(row).to_have_text("Trouble over: storage")
+
+
 def test_a_press_too_quick_for_the_wire_arrives_in_order(page: Page, desk: Desk) -> None:
     said: list[str] = []
     page.on("request", lambda request: said.append(f"sent {request.post_data}"))
@@ -470,6 +500,8 @@ def test_nothing_is_wider_than_a_small_screen(page: Page, desk: Desk) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     case = desk.box.alarm(desk.box.press())
     expect(card(page, case)).to_be_visible()
+    desk.box.say("state", desk.box.state(trouble=[f"link {LONG_URL}"]), retain=True)
+    expect(page.get_by_test_id("box")).to_contain_text(LONG_URL)
     for _ in range(2):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.locator("#language").click()

@@ -101,6 +101,8 @@ class Intake:
             if record.problems:
                 log.warning("%s event %d of journal %s: %s", event.box, event.seq, event.journal, record.problems)
             self.desk.event(record)
+            if record.proven:
+                self._wait_no_more(event)
         elif outcome == "repeat":
             kept = self._store.record(event.box, event.id)
             if record.proven and kept is not None and not kept.proven:
@@ -114,7 +116,15 @@ class Intake:
         self._store.mark(event, checked.problems)
         self.desk.event(checked)
         if checked.proven:
+            self._wait_no_more(event)
             self._count(event, now_s)
+
+    def _wait_no_more(self, event: wire.Event) -> None:
+        """For what it says is no more at the box; but for a hole that does not fit what is stored here."""
+        for hole in wire.holes(event):
+            if self._store.joins(event, hole):
+                self._store.add_hole(event, hole)
+                self.receipts.gone(event.box, event.journal, hole.first, hole.last)
 
     def _count(self, event: wire.Event, now_s: float) -> None:
         through = self.receipts.stored(event.box, event.journal, event.seq, event.cls == "alarm", now_s)
@@ -135,7 +145,8 @@ class Intake:
         before, after, twin = self._store.neighbours(event)
         if event.seq == 1:
             before = wire.ZERO_HASH
-        if before not in (None, event.prevhash) or after not in (None, event.hash):
+        joined = all(self._store.joins(event, hole) for hole in wire.holes(event))
+        if before not in (None, event.prevhash) or after not in (None, event.hash) or not joined:
             problems.append("chain")
         if twin:
             problems.append("twin")

@@ -87,6 +87,12 @@ class Receipts:
         self._wait(box, journal, now_s if urgent else now_s + DELAY_S)
         return ledger.through
 
+    def gone(self, box: str, journal: str, first: int, last: int) -> None:
+        """These will never come, and nobody is to wait for them; said with the next receipt."""
+        ledger = self._of(box, journal)
+        ledger.add(first, last)
+        ledger.fresh.add(last)
+
     def through(self, box: str, journal: str) -> int:
         """Everything of this journal up to this one is stored."""
         return self._of(box, journal).through

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from simulators.central.wire import Event, Topic, UnreadableError, read_event
+from simulators.central.wire import Event, Hole, Topic, UnreadableError, read_event
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS commands (
   sent_at TEXT NOT NULL, expires TEXT NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS again (
   box TEXT, journal TEXT, seq INTEGER, id TEXT, PRIMARY KEY (box, journal, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holes (
+  box TEXT, journal TEXT, first INTEGER NOT NULL, last INTEGER, hash TEXT NOT NULL,
+  PRIMARY KEY (box, journal, last)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS oddities (received_at TEXT, topic TEXT, reason TEXT, payload BLOB);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -154,14 +157,23 @@ class Store:
         )
 
     def neighbours(self, event: Event) -> tuple[str | None, str | None, bool]:
-        """Hash of the event before it, `prevhash` of the one after it, and whether its own number is another's."""
+        """Hash of the event before it, `prevhash` of the one after it, and whether its own number is another's.
+
+        Where there is no such event, a hole that ends there tells the same hash.
+        """
         rows = self._db.execute(
             "SELECT seq, hash, prevhash, id FROM events WHERE box = ? AND journal = ? AND seq BETWEEN ? AND ?"
             " ORDER BY problems = '' ",
             (event.box, event.journal, event.seq - 1, event.seq + 1),
         ).fetchall()
-        before = {seq: digest for seq, digest, _, _ in rows}.get(event.seq - 1)
-        after = {seq: prevhash for seq, _, prevhash, _ in rows}.get(event.seq + 1)
+        ends = dict(
+            self._db.execute(
+                "SELECT last, hash FROM holes WHERE box = ? AND journal = ? AND last BETWEEN ? AND ?",
+                (event.box, event.journal, event.seq - 1, event.seq),
+            )
+        )
+        before = {seq: digest for seq, digest, _, _ in rows}.get(event.seq - 1, ends.get(event.seq - 1))
+        after = {seq: prevhash for seq, _, prevhash, _ in rows}.get(event.seq + 1, ends.get(event.seq))
         return before, after, any(seq == event.seq and name != event.id for seq, _, _, name in rows)
 
     def mark(self, event: Event, problems: tuple[str, ...]) -> None:
@@ -170,15 +182,32 @@ class Store:
             "UPDATE events SET problems = ? WHERE box = ? AND id = ?", (",".join(problems), event.box, event.id)
         )
 
+    def joins(self, event: Event, hole: Hole) -> bool:
+        """No event that is stored beside the end of this hole in the event's journal says that it ends otherwise."""
+        rows = self._db.execute(
+            "SELECT CASE seq WHEN ? THEN hash ELSE prevhash END FROM events"
+            " WHERE box = ? AND journal = ? AND seq BETWEEN ? AND ? AND problems = ''",
+            (hole.last, event.box, event.journal, hole.last, hole.last + 1),
+        )
+        return all(digest == hole.hash for [digest] in rows)
+
+    def add_hole(self, event: Event, hole: Hole) -> None:
+        """These of the event's journal will never come. It takes the place of the smaller ones that it joined."""
+        self._db.execute(
+            "DELETE FROM holes WHERE box = ? AND journal = ? AND first >= ? AND last BETWEEN ? AND ?",
+            (event.box, event.journal, hole.first, hole.first, hole.last),
+        )
+        self._db.execute("INSERT OR IGNORE INTO holes VALUES (?, ?, ?, ?, ?)", (event.box, event.journal, *hole))
+
     def ranges(self) -> list[tuple[str, str, int, int]]:
-        """(box, journal, first, last) of what is stored and proven, each unbroken run once."""
+        """(box, journal, first, last) of what is stored and proven, each unbroken run once, and of every hole."""
         return self._db.execute(
             "SELECT box, journal, min(seq), max(seq) FROM (SELECT box, journal, seq,"
             " seq - dense_rank() OVER (PARTITION BY box, journal ORDER BY seq) AS run FROM"
             " (SELECT box, journal, seq FROM events"
             "  WHERE problems NOT LIKE '%signature%' AND problems NOT LIKE '%unchecked%'"
             "  UNION SELECT box, journal, seq FROM again))"
-            " GROUP BY box, journal, run ORDER BY box, journal, run"
+            " GROUP BY box, journal, run UNION ALL SELECT box, journal, first, last FROM holes ORDER BY 1, 2, 3"
         ).fetchall()
 
     def records(self, classes: tuple[str, ...], last: int) -> list[Record]:

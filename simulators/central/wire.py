@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -83,6 +83,25 @@ class Event:
     def hash(self) -> str:
         """What the next event's `prevhash` must be."""
         return b64(hashlib.sha256(self.payload).digest())
+
+
+class Hole(NamedTuple):
+    """Events that are no more at the box, both boxseqs included. hash: of the last of them, as `Event.hash`."""
+
+    first: int
+    last: int
+    hash: str
+
+
+def holes(event: Event) -> list[Hole]:
+    """What an `audit.pruned` says is no more; only of what was recorded before it, and nothing of a wrong shape."""
+    named = event.data.get("holes") if event.type == "callbox.audit.pruned" else None
+    found = []
+    for entry in named if isinstance(named, list) else []:
+        match entry:
+            case [int(first), int(last), str(digest)] if 1 <= first <= last < event.seq:
+                found.append(Hole(first, last, digest))
+    return found
 
 
 def b64(data: bytes) -> str:

@@ -180,16 +180,18 @@ function eventWords(event) {
   }
   if (family === "trouble") return t(data.transition === "restored" ? "page.type.trouble_over" : "page.type.trouble", { name: named("trouble", leaf) });
   if (event.type === "callbox.audit.command") return `${t("page.type.audit.command")}: ${named("verb", data.verb)}: ${data.result ? named("result", data.result) : ""}`;
+  if (event.type === "callbox.audit.pruned") return t("page.type.audit.pruned", { n: data.count, cause: named("cause", data.cause) });
   return named("type", `${family}.${leaf}`);
 }
 const shapeOf = (event) => ({ "audit.acknowledged": "check", "audit.closed": "square" })[event.type.replace("callbox.", "")] ?? (event.class === "alarm" && event.data.transition === "raised" ? "triangle" : event.class === "trouble" ? "diamond" : event.class === "audit" ? "ring" : "dot");
 
 function eventParts(event) {
   const data = event.data;
-  const detail = [data.code, data.input, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
+  const detail = [data.code, data.input, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
   const notes = [];
   if (event.replayed) notes.push(h("span", { class: "mark late" }, t("page.replayed")));
   if (event.late_s !== null) notes.push(h("span", { class: "mark plain" }, t("page.received_after", { duration: duration(event.late_s) })));
+  if (data.undelivered > 0) notes.push(h("span", { class: "mark warn" }, t("page.pruned_lost", { n: data.undelivered })));
   if (data.test === true) notes.push(h("span", { class: "mark test" }, t("page.test")));
   for (const problem of event.problems) notes.push(h("span", { class: "mark warn" }, t(`page.problem.${problem}`)));
   return [icon(shapeOf(event)), h("time", { datetime: event.time }, clockTime(event.time)), h("span", { class: "what" }, eventWords(event), detail.length ? h("span", { class: "detail" }, detail.join(" · ")) : null, data.note ? h("q", {}, data.note) : null, ...notes)];
