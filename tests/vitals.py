@@ -18,19 +18,20 @@ QUARTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """From one look (proc(5)); times are monotonic. peak_kb: the largest that memory ever was in this life.
+    """From one look (proc(5)), which took from `at_s` to `end_s`, monotonic. peak_kb: the most memory of this life.
 
-    answered_s: when `callbox status` had answered; None: it did not.
+    answered: what `callbox status` asks was answered.
     """
 
     life: int
     at_s: float
+    end_s: float
     rss_kb: int
     peak_kb: int
     threads: int
     files: int
     cpu_s: float
-    answered_s: float | None
+    answered: bool
 
 
 class Vitals:
@@ -60,9 +61,10 @@ class Vitals:
                 files, cpu_s = len(os.listdir(f"/proc/{self._box.pid}/fd")), self._box.cpu_s  # noqa: PTH208
             except (OSError, KeyError, AssertionError):
                 continue  # there is no daemon in this moment
-            answered_s = time.monotonic() if self._box.status() else None
+            answered = bool(self._box.status())
             if life == self.life:
-                self.samples.append(Sample(life, at_s, rss, peak, threads, files, cpu_s, answered_s))
+                end_s = time.monotonic()
+                self.samples.append(Sample(life, at_s, end_s, rss, peak, threads, files, cpu_s, answered))
 
     def of(self, life: int) -> list[Sample]:
         return [sample for sample in self.samples if sample.life == life]
