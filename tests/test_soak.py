@@ -47,6 +47,8 @@ LIFE_S_MIN = 300
 """A life is long enough for that to be asked of it."""
 GROWTH_MAX = 4
 """Threads and open files at the end of that life, beyond those at its begin."""
+OUR_FAULT = ("Traceback", "report it", "the journal cannot be used")
+"""No log of the daemon has these words: no fault from outside explains them."""
 SURELY = 8
 """One of so many kills left a start with `crash` on the disk."""
 
@@ -99,7 +101,9 @@ class Soak:
         self.mischief.deaf.end()
 
     def _well(self, without_trouble: bool) -> bool:
-        status = self.box.status()
+        central, status = self.box.central, self.box.status()
+        if central is None or not central.connected:  # it dials again by and by, after the broker was gone
+            return False
         if not status or status["link"]["state"] != "up" or sum(status["pending"].values()) > BACKLOG:
             return False
         kinds = {name.partition(" ")[0] for name in status["trouble"]} - {"clock"}  # that nobody sets is this machine's
@@ -152,6 +156,11 @@ class Soak:
         """From when it was armed until the end came."""
         return [sample for sample in self.vitals.longest_life if sample.answered and sample.end_s < self.end_s]
 
+    def check_logs(self) -> None:
+        """Nothing went wrong inside the box."""
+        lines = [line for log in self.box.directory.glob("box-*.log") for line in log.read_text().splitlines()]
+        assert [line for line in lines if any(words in line for words in OUR_FAULT)] == []
+
     def check_vitals(self) -> None:
         """It answered whenever it could, and did not grow."""
         mischief, life = self.mischief, self.longest_life
@@ -199,5 +208,6 @@ def test_under_all_faults_mixed_nothing_is_lost_or_repeated_and_the_box_stays_as
             f" max {max(s.rss_kb for s in life)} KB, by quarters {quarters_kb(life)} KB,"
             f" threads {life[0].threads} to {life[-1].threads}, files {life[0].files} to {life[-1].files}"
         )
+        soak.check_logs()
         soak.check_vitals()
         assert slowest_s < ALARM_S
