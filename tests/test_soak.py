@@ -202,7 +202,7 @@ def test_under_all_faults_mixed_nothing_is_lost_or_repeated_and_the_box_stays_as
         kinds = ", ".join(f"{kind} {times}" for kind, times in sorted(mischief.done.items()))
         print(  # noqa: T201  the figures that `make soak` is for
             f"seed {SEED}: {soak.end_s - soak.began_s:.0f} s, {mischief.done.total()} faults ({kinds}),"
-            f" {mischief.kills} kills; {told};"
+            f" {vitals.life} lives, {mischief.kills} kills; {told};"
             f" slowest alarm {slowest_s:.2f} s, slowest recovery {max(soak.recoveries_s):.0f} s; longest life"
             f" {life[-1].end_s - life[0].at_s:.0f} s: RSS first {life[0].rss_kb}, last {life[-1].rss_kb},"
             f" max {max(s.rss_kb for s in life)} KB, by quarters {quarters_kb(life)} KB,"
