@@ -1,8 +1,8 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
 # make soak   what takes long: 1,000 SIGKILLs of the real process (KILLS=n), 200 power cuts (CUTS=n), 300 seeds of
-#             the world (SEEDS=n), USB adapters in and out of a box under a real kernel (emulated), every broker of
-#             docs/brokers.md
+#             the world (SEEDS=n), an hour under all faults mixed (SOAK_S=n), USB adapters in and out of a box under a
+#             real kernel (emulated), every broker of docs/brokers.md
 # make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -14,7 +14,7 @@ APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3
 # and what the tests marked soak do
-SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server
+SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server gcc libc6-dev libfaketime
 
 .PHONY: demo test lint unit soak bench docs install clean
 
@@ -36,7 +36,8 @@ soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -s tests/test_real_kills.py
 	CALLBOX_CUTS=$(or $(CUTS),200) $(BIN)/python -m pytest -s tests/test_power.py
 	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
-	$(BIN)/python -m pytest -m soak
+	CALLBOX_SOAK_S=$(or $(SOAK_S),3600) $(BIN)/python -m pytest -s -m soak tests/test_soak.py
+	$(BIN)/python -m pytest -m soak --ignore tests/test_soak.py
 
 bench: $(VENV)/ready .cache/debian
 	PYTHONPATH=tests:. $(BIN)/python -m bench

@@ -162,12 +162,12 @@ class Loop:
         codes = not self._box.alarm_under_way
         messages = self._mailbox.take(due_s - time.monotonic(), readings=not behind, codes=codes)
         now = self._clock.now()
+        if self._back:  # before anything is decided: it would be numbered for the journal that is left
+            self._disk_is_back(*self._back.popleft())
         for message in messages:
             self._handle(message, now)
             if not isinstance(message, Acked):  # which makes nothing due any sooner
                 self._due_s = None
-        if self._back:
-            self._disk_is_back(*self._back.popleft())
         if self._salvaged:
             self._box.salvaged(self._salvaged.popleft(), now)
         if not messages or now.mono_s >= due_s:
@@ -229,6 +229,7 @@ class Loop:
                 self._exit = reason
             case NewJournal(reason):
                 failed, journal = self._worker, Journal(None)
+                failed.close(0.0)  # it ends when its disk lets it: a slow one has not failed by itself
                 self._worker = Writer(journal, self._mailbox.answer)
                 self._box.new_journal(journal.opened(), reason, self._clock.now())
                 self._await_disk(lambda: failed.ended)

@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 2
 """In `user_version`; a journal with a higher one was written by a newer agent and is not touched."""
 
 
-def m001_first(db: "Database") -> None:
+def m001_first(db: "Database | sqlite3.Connection") -> None:
     db.execute(
         "CREATE TABLE events (seq INTEGER PRIMARY KEY, class INTEGER NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL)"
     )
@@ -35,7 +35,7 @@ def m001_first(db: "Database") -> None:
     db.execute("INSERT INTO settings VALUES ('journal', ?)", [secrets.token_hex(4)])
 
 
-def m002_pending_and_pruned(db: "Database") -> None:
+def m002_pending_and_pruned(db: "Database | sqlite3.Connection") -> None:
     """An event's row is one statement, and its debt and the count come with it: see `Journal.write`."""
     db.execute("ALTER TABLE events DROP COLUMN id")
     db.execute("CREATE TABLE owing (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)")
@@ -51,16 +51,27 @@ def m002_pending_and_pruned(db: "Database") -> None:
         db.execute(f"CREATE TRIGGER {name} {when} BEGIN {then}; END")
 
 
-def bring_up_to_date(sql: sqlite3.Connection) -> None:
-    """Creates the tables or migrates them; each step is one transaction. A file is ours before it has a table."""
+STEPS: Final = (m001_first, m002_pending_and_pruned)
+
+
+def bring_up_to_date(sql: sqlite3.Connection, *, volatile: bool) -> None:
+    """Creates the tables or migrates them; each step is one transaction. A file is ours before it has a table.
+
+    volatile: in memory, where nothing is to be migrated. It is made when the disk has failed: then no code may be
+    wanted that is still on that disk.
+    """
     [version] = sql.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
-    from sqlite_utils import Database, Migrations  # a seventh of a second, on the way of an alarm box to its inputs
-
-    migrations = Migrations("callbox.journal")
-    for step in (m001_first, m002_pending_and_pruned):
-        migrations(name=step.__name__)(step)
     sql.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    migrations.apply(Database(sql))
+    if volatile:
+        for step in STEPS:
+            step(sql)
+    else:
+        from sqlite_utils import Database, Migrations  # a seventh of a second, on the way of an alarm box to its inputs
+
+        migrations = Migrations("callbox.journal")
+        for step in STEPS:
+            migrations(name=step.__name__)(step)
+        migrations.apply(Database(sql))
     sql.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -341,6 +341,18 @@ def test_an_event_that_comes_in_two_journals_is_stored_once_and_counted_in_both(
         second.close()
 
 
+def test_an_event_that_comes_twice_in_one_journal_is_stored_once_and_counted_twice(bench: Bench, box: FakeBox) -> None:
+    """An alarm that was owed when the disk failed, and came back to it out of memory."""
+    bench.send(box, "state", box.state())
+    bench.send(
+        box, "event/alarm", *(box.press(id="01941f29-7c00-7aaa-8000-3f1f2d1c0b0a") for _ in range(2)), box.press()
+    )
+    bench.receipts(through(3))
+    assert bench.rows("SELECT seq FROM events") == [(1,), (3,)]
+    assert bench.rows("SELECT DISTINCT problems FROM events") == [("",)]
+    assert bench.rows("SELECT * FROM oddities") == []
+
+
 def test_a_journal_whose_start_was_pruned_is_receipted_by_ranges(bench: Bench, box: FakeBox) -> None:
     for _ in range(500):
         box.event("status.started")

@@ -42,6 +42,7 @@ def counts(box: RealBox) -> list[int]:
         pytest.param({"fsync": errno.EIO, "times": 1}, id="EIO on one sync"),
         pytest.param({"write": errno.EIO}, id="EIO on write"),
         pytest.param({"write": errno.ENOSPC}, id="no space"),
+        pytest.param({"fsync_ms": 6000}, id="6 s a sync"),
     ],
 )
 def test_when_the_disk_is_mended_what_was_pressed_in_between_is_in_the_journal_and_the_trouble_is_over(

@@ -3,6 +3,7 @@
 import json
 import random
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -255,13 +256,22 @@ def test_a_long_resend_is_done_in_parts_and_goes_on_after_a_restart(
 def test_migrations_applied_twice_do_nothing(path: Path) -> None:
     for _ in range(2):
         sql = sqlite3.connect(path, isolation_level=None)
-        schema.bring_up_to_date(sql)
+        schema.bring_up_to_date(sql, volatile=False)
         names = [row[0] for row in sql.execute("SELECT value FROM settings WHERE name='journal'")]
         sql.execute("PRAGMA user_version=1")  # the power failed before it was written
         sql.close()
     journal = Journal(path)
     assert [journal.opened().name] == names
     journal.close()
+
+
+def test_a_journal_in_memory_is_made_without_code_that_is_still_on_the_disk_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sqlite_utils", None)  # as if it could not be read
+    journal = Journal(None)
+    journal.write([Write(events=(sealed(chain(journal.name)),))])
+    assert journal.opened().seq == 1
 
 
 def test_a_journal_of_the_first_version_keeps_its_events_and_what_it_owes(path: Path) -> None:

@@ -1,7 +1,9 @@
-"""The deciding thread's own life: which signal ends it."""
+"""The deciding thread's own life: which signal ends it, and how it goes back to a disk."""
 
+import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import pytest
 from agent.clock import Clock, boot_id
 from agent.config import load
 from agent.identity import Ed25519Signer, Signer
-from agent.journal import Journal
+from agent.journal import FILE, Journal
 from agent.loop import Loop
 from agent.models import LastEnd
 from agent.storage import Found
+from drivers.contract import Health
 
 
 def no_disk() -> tuple[Found, Signer]:
@@ -64,3 +67,25 @@ def test_a_sigterm_that_comes_while_the_box_stops_for_a_reload_ends_it(
     monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
     assert told == ["reload"]
+
+
+@pytest.mark.timeout(30)
+def test_what_is_told_in_the_step_in_which_the_disk_is_back_is_numbered_for_the_disk(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Journal(tmp_path / FILE)
+
+    def back() -> None:
+        loop._mailbox.put("panel", Health("a", "good", "", time.monotonic()))
+        loop._back.append((Found(disk), Ed25519Signer.generate()))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "_arm", back)
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    journal = Journal(tmp_path / FILE)
+    events = [json.loads(event.body) for event in journal.everything()]
+    journal.close()
+    assert [event["boxseq"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["journal"] for event in events} == {journal.name}
+    told = [event["data"].get("transition") for event in events if event["type"] == "callbox.trouble.input"]
+    assert sorted(told) == ["raised", "restored"]

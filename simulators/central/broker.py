@@ -86,9 +86,13 @@ class Broker:
             client.disconnect()
             client.loop_stop()
 
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected()
+
     def publish(self, topic: str, payload: bytes, expires_s: float | None = None) -> int | None:
         """QoS 1, not retained; the packet's id, or None when there is no connection."""
-        if not self._client.is_connected():
+        if not self.connected:
             return None
         properties = None
         if self._five and expires_s is not None:

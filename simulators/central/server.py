@@ -69,6 +69,11 @@ class Central:
         self._up.wait()
         self._broker.start(self._hub.post)
 
+    @property
+    def connected(self) -> bool:
+        """It has a session with the broker."""
+        return self._broker.connected
+
     def stop(self) -> None:
         """What has come is stored; the broker keeps the rest for the next start."""
         self._broker.stop()

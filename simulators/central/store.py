@@ -117,14 +117,14 @@ class Store:
     # events
 
     def add(self, record: Record) -> Literal["new", "repeat", "other"]:
-        """Stores by id. `repeat`: it was there, perhaps in another journal of the box, whose disk failed under it.
+        """Stores by id. `repeat`: it was there, perhaps under another number: the box's disk failed and came back.
 
         `other`: there is another event of this id, which is kept; where the kept one was unproven and this is proven,
         they change places (a forgery cannot keep the real one out).
         """
         event = record.event
         row = self._db.execute(
-            "SELECT payload, problems, journal FROM events WHERE box = ? AND id = ?", (event.box, event.id)
+            "SELECT payload, problems, journal, seq FROM events WHERE box = ? AND id = ?", (event.box, event.id)
         ).fetchone()
         if row is None:
             self._insert(record)
@@ -138,7 +138,7 @@ class Store:
             self._db.execute("DELETE FROM events WHERE box = ? AND id = ?", (event.box, event.id))
             self._insert(record)
             return "new"
-        if record.proven and row[2] != event.journal:
+        if record.proven and (row[2], row[3]) != (event.journal, event.seq):
             self._db.execute(
                 "INSERT OR IGNORE INTO again VALUES (?, ?, ?, ?)", (event.box, event.journal, event.seq, event.id)
             )
