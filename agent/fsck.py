@@ -225,15 +225,15 @@ def _unlike_a_journal(sql: sqlite3.Connection) -> Iterator[str]:
         yield f"version {version}, not {schema.SCHEMA_VERSION}"
     else:
         with closing(connect(":memory:")) as fresh:
-            schema.bring_up_to_date(fresh)
+            schema.bring_up_to_date(fresh, volatile=True)
             wanted, found = _tables(fresh), _tables(sql)
         yield from sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
 
 
 def _tables(sql: sqlite3.Connection) -> dict[str, str]:
-    """Tables and triggers with what made them; those that begin with _ are the migrations' own."""
-    rows = sql.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'")
-    return {name: text for name, text in rows if not name.startswith("_")}
+    """Tables and triggers with what made them; those of tables that begin with _ are the migrations' own."""
+    rows = sql.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^'")
+    return {name: text for name, table, text in rows if not table.startswith("_")}
 
 
 def _class(event: dict[str, Any]) -> int | None:
