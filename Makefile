@@ -3,7 +3,7 @@
 # make soak   what takes long: 1,000 SIGKILLs of the real process (KILLS=n), 200 power cuts (CUTS=n), 300 seeds of
 #             the world (SEEDS=n), an hour under all faults mixed (SOAK_S=n), USB adapters in and out of a box under a
 #             real kernel (emulated), every broker of docs/brokers.md
-# make bench  press to lamp and press to central, beside bare SQLite and bare paho; on a machine that is quiet
+# make bench  every figure of docs/performance.md, beside its limit and its peers (half an hour), on a quiet machine
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
-DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3
-# and what the tests marked soak do
-SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server gcc libc6-dev libfaketime
+DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3 gcc libc6-dev e2fsprogs iproute2 \
+          nftables
+# and what the tests marked soak and the bench do
+SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime
 
 .PHONY: demo test lint unit soak bench docs install clean
 
@@ -39,7 +40,7 @@ soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_SOAK_S=$(or $(SOAK_S),3600) $(BIN)/python -m pytest -s -m soak tests/test_soak.py
 	$(BIN)/python -m pytest -m soak --ignore tests/test_soak.py
 
-bench: $(VENV)/ready .cache/debian
+bench: $(VENV)/ready .cache/debian .cache/soak .cache/thingsboard/ready
 	PYTHONPATH=tests:. $(BIN)/python -m bench
 
 docs: $(VENV)/ready
@@ -52,6 +53,12 @@ $(VENV)/bin/python:
 
 $(VENV)/ready: $(VENV)/bin/python setup.cfg simulators/setup.cfg
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[sim,test]' -e ./simulators
+	touch $@
+
+# a peer of the bench; it wants older libraries than we do
+.cache/thingsboard/ready: $(VENV)/ready
+	$(PYTHON) -m venv .cache/thingsboard
+	.cache/thingsboard/bin/python -m pip install -q --disable-pip-version-check 'thingsboard-gateway==3.8.5'
 	touch $@
 
 .cache/debian: PACKAGES := $(DEBIAN)
