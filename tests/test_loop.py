@@ -12,6 +12,7 @@ from agent.config import load
 from agent.identity import Ed25519Signer, Signer
 from agent.journal import Journal
 from agent.loop import Loop
+from agent.mail import Connect, Drop
 from agent.models import LastEnd
 from agent.storage import Found
 
@@ -64,3 +65,17 @@ def test_a_sigterm_that_comes_while_the_box_stops_for_a_reload_ends_it(
     monkeypatch.setattr(loop, "_arm", lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
     assert told == ["reload"]
+
+
+def test_a_session_is_opened_once_the_box_is_armed_and_one_given_up_before_never(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("agent.mqtt.Session", lambda _config, connect, _answer: opened.append(connect.session))
+    for action in (Connect("given up", 0, "5"), Connect("wanted", 0, "5"), Drop("given up")):
+        loop._do(action)
+    assert opened == []
+    loop._arm()
+    assert opened == ["wanted"]
+    loop._do(Connect("later", 0, "5"))
+    assert opened == ["wanted", "later"]
