@@ -1,6 +1,8 @@
 """The shape of the house: who may import whom. Each failure prints the rule and why it is one."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,6 +234,13 @@ def test_each_library_has_one_door() -> None:
         ],
         "One library, one door: what it cannot do, and what it does wrong, is dealt with in one place.",
     )
+
+
+def test_what_a_box_is_armed_without_is_not_imported_before() -> None:
+    late = "paho", "ssl", "sqlite_utils"
+    code = f"import sys, agent.main, drivers.gpio, drivers.line; print(*sys.modules.keys() & {set(late)})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    fail(done.stdout.split(), "A box watches its inputs first: what only the link or a new journal needs comes later.")
 
 
 def test_nobody_sleeps() -> None:

@@ -72,6 +72,7 @@ def test_a_small_config_has_the_defaults_of_the_contract(file: Path) -> None:
     assert (config.retention.days, config.retention.journal_mb, config.retention.reserve_mb) == (180, 1024, 64)
     [alarm] = config.inputs
     assert (alarm.debounce_ms, alarm.cameras, alarm.keys.pin, alarm.keys.normally) == (20, (), 17, "open")
+    assert config.drivers[0].wire is registry.driver_type("gpio")
     assert type(config.drivers[0].options) is registry.driver_type("gpio").Options
 
 

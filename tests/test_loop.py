@@ -14,6 +14,7 @@ from agent.config import load
 from agent.identity import Ed25519Signer, Signer
 from agent.journal import FILE, Journal
 from agent.loop import Loop
+from agent.mail import Connect, Drop
 from agent.models import LastEnd
 from agent.storage import Found
 from drivers.contract import Health
@@ -89,3 +90,17 @@ def test_what_is_told_in_the_step_in_which_the_disk_is_back_is_numbered_for_the_
     assert {event["journal"] for event in events} == {journal.name}
     told = [event["data"].get("transition") for event in events if event["type"] == "callbox.trouble.input"]
     assert sorted(told) == ["raised", "restored"]
+
+
+def test_a_session_is_opened_once_the_box_is_armed_and_one_given_up_before_never(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("agent.mqtt.Session", lambda _config, connect, _answer: opened.append(connect.session))
+    for action in (Connect("given up", 0, "5"), Connect("wanted", 0, "5"), Drop("given up")):
+        loop._do(action)
+    assert opened == []
+    loop._arm()
+    assert opened == ["wanted"]
+    loop._do(Connect("later", 0, "5"))
+    assert opened == ["wanted", "later"]
