@@ -36,6 +36,8 @@ def run(path: Path) -> int:
     config = config_module.load(path)
     lock = take_lock(config.state_dir)
     found = open_journal(config.state_dir) if lock else Found(Journal(None), NO_LOCK)
+    if lock is None:
+        log.error("the box runs without a disk: its events are in memory alone until there is one")
 
     def reopen() -> tuple[Found, Signer]:
         nonlocal lock
