@@ -225,7 +225,7 @@ def _unlike_a_journal(sql: sqlite3.Connection) -> Iterator[str]:
         yield f"version {version}, not {schema.SCHEMA_VERSION}"
     else:
         with closing(connect(":memory:")) as fresh:
-            schema.bring_up_to_date(fresh, volatile=True)
+            schema.bring_up_to_date(fresh)
             wanted, found = _tables(fresh), _tables(sql)
         yield from sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
 

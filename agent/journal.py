@@ -87,7 +87,7 @@ class Journal:
                 f"journal_size_limit={WAL_BYTES_KEPT}",
             ):
                 self._sql.execute(f"PRAGMA {pragma}")
-            schema.bring_up_to_date(self._sql, volatile=path is None)
+            schema.bring_up_to_date(self._sql)
             self.pending = self._pending()
             [self.name] = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone() or [""]
         except BaseException:

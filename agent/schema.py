@@ -54,24 +54,27 @@ def m002_pending_and_pruned(db: "Database | sqlite3.Connection") -> None:
 STEPS: Final = (m001_first, m002_pending_and_pruned)
 
 
-def bring_up_to_date(sql: sqlite3.Connection, *, volatile: bool) -> None:
-    """Creates the tables or migrates them; each step is one transaction. A file is ours before it has a table.
+def bring_up_to_date(sql: sqlite3.Connection) -> None:
+    """Creates the tables, or migrates them, each step in a transaction. A file is ours before it has a table.
 
-    volatile: in memory, where nothing is to be migrated. It is made when the disk has failed: then no code may be
-    wanted that is still on that disk.
+    A new journal is made without the library that migrates: it is large, and when the disk has failed, and the journal
+    is made in memory, no code may be wanted that is still on that disk.
     """
     [version] = sql.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
     sql.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    if volatile:
+    if sql.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+        sql.execute("BEGIN IMMEDIATE")
         for step in STEPS:
             step(sql)
-    else:
-        from sqlite_utils import Database, Migrations  # a seventh of a second, on the way of an alarm box to its inputs
+        sql.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        sql.execute("COMMIT")
+        return
+    from sqlite_utils import Database, Migrations
 
-        migrations = Migrations("callbox.journal")
-        for step in STEPS:
-            migrations(name=step.__name__)(step)
-        migrations.apply(Database(sql))
+    migrations = Migrations("callbox.journal")
+    for step in STEPS[version:]:
+        migrations(name=step.__name__)(step)
+    migrations.apply(Database(sql))
     sql.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

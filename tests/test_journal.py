@@ -253,10 +253,23 @@ def test_a_long_resend_is_done_in_parts_and_goes_on_after_a_restart(
     assert opened.counted() == 8
 
 
+def of_the_first_version(path: Path) -> Database:
+    """A journal as the first version made it, with no events."""
+    db = Database(sqlite3.connect(path, isolation_level=None))
+    schema.m001_first(db)
+    migrations = Migrations("callbox.journal")
+    migrations(name="m001_first")(lambda _: None)
+    migrations.apply(db)
+    db.conn.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    db.conn.execute("PRAGMA user_version=1")
+    return db
+
+
 def test_migrations_applied_twice_do_nothing(path: Path) -> None:
+    of_the_first_version(path).conn.close()
     for _ in range(2):
         sql = sqlite3.connect(path, isolation_level=None)
-        schema.bring_up_to_date(sql, volatile=False)
+        schema.bring_up_to_date(sql)
         names = [row[0] for row in sql.execute("SELECT value FROM settings WHERE name='journal'")]
         sql.execute("PRAGMA user_version=1")  # the power failed before it was written
         sql.close()
@@ -265,23 +278,19 @@ def test_migrations_applied_twice_do_nothing(path: Path) -> None:
     journal.close()
 
 
-def test_a_journal_in_memory_is_made_without_code_that_is_still_on_the_disk_that_failed(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_new_journal_is_made_without_code_that_may_be_on_a_disk_that_failed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sqlite_utils", None)  # as if it could not be read
-    journal = Journal(None)
-    journal.write([Write(events=(sealed(chain(journal.name)),))])
-    assert journal.opened().seq == 1
+    for where in (None, path):
+        journal = Journal(where)
+        journal.write([Write(events=(sealed(chain(journal.name)),))])
+        assert journal.opened().seq == 1
+        journal.close()
 
 
 def test_a_journal_of_the_first_version_keeps_its_events_and_what_it_owes(path: Path) -> None:
-    db = Database(sqlite3.connect(path, isolation_level=None))
-    schema.m001_first(db)
-    migrations = Migrations("callbox.journal")
-    migrations(name="m001_first")(lambda _: None)
-    migrations.apply(db)
-    db.conn.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-    db.conn.execute("PRAGMA user_version=1")
+    db = of_the_first_version(path)
     made = chain(db.conn.execute("SELECT value FROM settings WHERE name='journal'").fetchone()[0])
     events = [sealed(made, cls) for cls in CLASSES * 2]
     for event in events:
