@@ -7,7 +7,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
@@ -59,6 +59,7 @@ class Recorder:
     def _take_over(self, opened: "Opened") -> None:
         self._chain = Chain(self._source, opened.name, self.boot, self._signer, opened.seq, opened.prevhash)
         self._waiting: deque[_Waiting] = deque()
+        self._alarms_s: deque[float] = deque()
         self.volatile = opened.volatile
         self.pending: Mapping[EventClass, int] = opened.pending
 
@@ -92,7 +93,7 @@ class Recorder:
     @property
     def alarm_s(self) -> float | None:
         """Since when the oldest alarm of them waits."""
-        return next((waiting.since_s for waiting in self._waiting if waiting.event.cls == "alarm"), None)
+        return self._alarms_s[0] if self._alarms_s else None
 
     # ---- events
 
@@ -116,12 +117,14 @@ class Recorder:
         transaction, as in `mail.Write`.
         """
         draft = Draft(id or self.new_id(), type, subject, at or self.now, data)
-        return self._seal(draft, then, Write(**write))
+        return self._seal(draft, then, **write)
 
-    def _seal(self, draft: Draft, then: Then | None, write: Write) -> Event:
+    def _seal(self, draft: Draft, then: Then | None = None, **write: Any) -> Event:
         event = self._chain.seal(draft)
         self._waiting.append(_Waiting(event, draft, then, self.now.mono_s))
-        self._out.append(replace(write, events=(event,)))
+        if event.cls == "alarm":
+            self._alarms_s.append(self.now.mono_s)
+        self._out.append(Write(events=(event,), **write))
         return event
 
     def recorded(self, message: Recorded) -> list[Event]:
@@ -131,6 +134,8 @@ class Recorder:
         while self._waiting and self._waiting[0].event.seq <= message.through:
             waiting = self._waiting.popleft()
             events.append(waiting.event)
+            if waiting.event.cls == "alarm":
+                self._alarms_s.popleft()
             if waiting.then is not None:
                 waiting.then(self.now.mono_s)
         return events
@@ -159,12 +164,12 @@ class Recorder:
             self._signer, self.public = signer, signer.public
         self._take_over(opened)
         self.started("storage", reason, {})
-        seqs = {event.seq: self._seal(redraft(event), None, Write()).seq for event in owed}
-        return seqs | {old.event.seq: self._seal(old.draft, old.then, Write()).seq for old in waiting}
+        seqs = {event.seq: self._seal(redraft(event)).seq for event in owed}
+        return seqs | {old.event.seq: self._seal(old.draft, old.then).seq for old in waiting}
 
     def copy(self, event: Event) -> None:
         """An event of another journal in this one too, under its id."""
-        self._seal(redraft(event), None, Write())
+        self._seal(redraft(event))
 
     def vouches_for(self, event: Event) -> bool:
         """Whether it carries this box's signature."""

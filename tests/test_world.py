@@ -152,8 +152,8 @@ def test_a_cut_at_any_statement_loses_no_press_that_the_lamp_has_shown(
 def lamp_before_commit() -> Any:
     sealed = Recorder._seal
 
-    def seal(self: Recorder, draft: Any, then: Any, write: Write) -> Any:
-        event = sealed(self, draft, None, write)
+    def seal(self: Recorder, draft: Any, then: Any = None, **write: Any) -> Any:
+        event = sealed(self, draft, None, **write)
         if then is not None:
             then(self.now.mono_s)
         return event
