@@ -14,13 +14,11 @@ from real_box import RealBox
 
 from bench.contest import BRIDGE, EVENTS, LEAF, NAIVE, PAHO_20, Results, Runner
 from bench.figures import Row, bounded, digits, quantile, rows_of
-from bench.ours import Hands, fast_central, our_box, waits
+from bench.ours import BATCH, Hands, fast_central, our_box, waits
 from bench.peers import Drain, peak_mib
 from bench.sink import Sink
 from simulators.broker import Broker, free_port
 
-BATCH = 500
-"""What central asks for, of 500 at most (contract, section 3)."""
 LATE_S = 300.0
 OWED = 1_000_000
 ALARMS, SLOW_ALARMS = 100, 20

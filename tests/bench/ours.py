@@ -28,6 +28,8 @@ BUTTONS = [*range(5, 17), *range(18, 23), 25, 26]
 """So many that no one is pressed more than ten times in 10 s: from then on presses are merged."""
 ALARM_EVERY_S = (0.05, 0.08)
 GROUP = 1000
+BATCH = 500
+"""What central asks for, of 500 at most (contract, section 3)."""
 CODE = "https://tickets.example/v/2?gate=north&show=20261122T1930&seat=B-14-{number:07d}"
 
 

@@ -21,7 +21,7 @@ from real_box import RealBox, until
 from bench import load
 from bench.bare import Commit, RoundTrip
 from bench.figures import Row, rows_of
-from bench.ours import edges, fast_central, our_box, press_to_lamp
+from bench.ours import BATCH, edges, fast_central, our_box, press_to_lamp
 from bench.sink import Sink
 from simulators.central.wire import load_key, public
 
@@ -76,7 +76,7 @@ def in_a_drain(presses: int = PRESSES) -> Taken:
 
 def in_a_storm(seconds: float = STORM_S) -> tuple[Taken, Storm]:
     """A scanner reads STORM_PER_S codes a second."""
-    with _powered() as (box, sink):
+    with _powered(batch=BATCH) as (box, sink):
         box.owes_nothing()
         sink.reset()
         storm, over = Storm(), threading.Event()
@@ -99,9 +99,9 @@ def while_a_lamp_flashes(presses: int = PRESSES) -> Taken:
 
 
 @contextmanager
-def _powered(backlog: int = 0, **changes: Any) -> Iterator[tuple[RealBox, Sink]]:
+def _powered(backlog: int = 0, batch: int = 0, **changes: Any) -> Iterator[tuple[RealBox, Sink]]:
     with tempfile.TemporaryDirectory(prefix="callbox-bench-") as name:  # noqa: SIM117
-        with our_box(Path(name), backlog, **changes) as box, fast_central(box) as sink:
+        with our_box(Path(name), backlog, **changes) as box, fast_central(box, batch) as sink:
             box.power_on()
             box.armed()
             yield box, sink
