@@ -14,7 +14,7 @@ from agent.box import Box
 from agent.clock import Clock
 from agent.events import Event, Stamp
 from agent.identity import Signer
-from agent.journal import Journal
+from agent.journal import Journal, Opened
 from agent.mail import (
     Acked,
     Action,
@@ -73,7 +73,7 @@ class Loop:
         self._reserve = Reserve(config.state_dir, config.retention.reserve_mb * 1_000_000)
         self._worker = Writer(journal, self._mailbox.answer, None if self._opened.volatile else self._reserve)
         self._key = signer.public
-        self._back: deque[tuple[Found, Signer]] = deque()
+        self._back: deque[tuple[Found, Signer, Opened]] = deque()
         self._salvaged: deque[list[Event]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
@@ -239,16 +239,21 @@ class Loop:
     # ---- a disk that failed
 
     def _await_disk(self, left: Callable[[], bool]) -> None:
-        def back(again: tuple[Found, Signer]) -> None:
+        def reopen() -> tuple[Found, Signer, Opened]:
+            """All that reads the disk is done here, beside the loop: it may fail again, or take its time."""
+            found, signer = self._reopen()
+            return found, signer, found.journal.opened()
+
+        def back(again: tuple[Found, Signer, Opened]) -> None:
             self._back.append(again)
             self._mailbox.wake()
 
-        await_disk(self._reopen, left, back)
+        await_disk(reopen, left, back)
 
-    def _disk_is_back(self, found: Found, signer: Signer) -> None:
+    def _disk_is_back(self, found: Found, signer: Signer, opened: Opened) -> None:
         """All that the journal in memory has goes to the one on the disk."""
         self._worker.close(GOODBYE_S, keep=True)
-        memory, opened = self._worker.journal, found.journal.opened()
+        memory = self._worker.journal
         self._worker = Writer(found.journal, self._mailbox.answer, self._reserve)
         events, self._key = memory.everything(), signer.public
         self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())
