@@ -110,12 +110,7 @@ class Loop:
             config_changed=settings.get("config") not in (None, config_hash),
         )
         self._execute()
-        try:
-            self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
-        except OSError as error:
-            log.warning(
-                "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
-            )
+        self._open_status()
         if self._opened.volatile:
             self._await_disk(lambda: True)
         self._salvage(self._found)
@@ -132,6 +127,18 @@ class Loop:
         self._stop("stalled" if self._exit else "reload" if told == signal.SIGHUP else "clean")
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         return next((late for late in self._signals if late != signal.SIGHUP), told or signal.SIGHUP)
+
+    def _open_status(self) -> None:
+        """A socket in the state directory as it is now: another disk has none of ours."""
+        if self._status is not None:
+            self._status.close()
+        try:
+            self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
+        except OSError as error:
+            self._status = None
+            log.warning(
+                "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
+            )
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._signals.append(number)
@@ -174,8 +181,8 @@ class Loop:
             self._box.tick(now)
             self._due_s = None
         self._execute()
-        if self._status is not None:
-            self._status.serve(self._answer)
+        if (status := self._status) is not None:  # it may be made anew beside us
+            status.serve(self._answer)
         self._feed_watchdog(now.mono_s)
 
     def _handle(self, message: Message | Reading, now: Stamp) -> None:
@@ -242,7 +249,9 @@ class Loop:
         def reopen() -> tuple[Found, Signer, Opened]:
             """All that reads the disk is done here, beside the loop: it may fail again, or take its time."""
             found, signer = self._reopen()
-            return found, signer, found.journal.opened()
+            opened = found.journal.opened()
+            self._open_status()
+            return found, signer, opened
 
         def back(again: tuple[Found, Signer, Opened]) -> None:
             self._back.append(again)

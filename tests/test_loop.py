@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from agent.identity import Ed25519Signer, Signer
 from agent.journal import FILE, Journal
 from agent.loop import Loop
 from agent.models import LastEnd
+from agent.status import SOCKET, ask
 from agent.storage import Found
 from drivers.contract import Health
 
@@ -141,3 +143,30 @@ def test_a_disk_that_fails_again_as_it_comes_back_ends_nothing_and_is_tried_agai
     journal.close()
     assert [event["boxseq"] for event in events] == list(range(1, len(events) + 1))
     assert [event["type"] for event in events].count("callbox.status.stopping") == 1
+
+
+@pytest.mark.timeout(30)
+def test_a_box_that_could_make_no_status_socket_answers_when_the_disk_is_back(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SOCKET).mkdir()
+    back = loop._disk_is_back
+    answers: list[Any] = []
+
+    def reopen() -> tuple[Found, Signer]:
+        (tmp_path / SOCKET).rmdir()
+        return Found(Journal(tmp_path / FILE)), Ed25519Signer.generate()
+
+    def asks() -> None:
+        answers.append(ask(tmp_path))
+        end()
+
+    def disk_is_back(*again: Any) -> None:
+        back(*again)
+        threading.Thread(target=asks).start()
+
+    monkeypatch.setattr(storage, "RETURN_S", 0.01)
+    monkeypatch.setattr(loop, "_reopen", reopen)
+    monkeypatch.setattr(loop, "_disk_is_back", disk_is_back)
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    assert answers[0]["box"] == "s/b"
