@@ -14,7 +14,7 @@ from agent.box import Box
 from agent.clock import Clock
 from agent.events import Event, Stamp
 from agent.identity import Signer
-from agent.journal import Journal
+from agent.journal import Journal, Opened
 from agent.mail import (
     Acked,
     Action,
@@ -73,7 +73,7 @@ class Loop:
         self._reserve = Reserve(config.state_dir, config.retention.reserve_mb * 1_000_000)
         self._worker = Writer(journal, self._mailbox.answer, None if self._opened.volatile else self._reserve)
         self._key = signer.public
-        self._back: deque[tuple[Found, Signer]] = deque()
+        self._back: deque[tuple[Found, Signer, Opened]] = deque()
         self._salvaged: deque[list[Event]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
@@ -110,12 +110,7 @@ class Loop:
             config_changed=settings.get("config") not in (None, config_hash),
         )
         self._execute()
-        try:
-            self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
-        except OSError as error:
-            log.warning(
-                "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
-            )
+        self._open_status()
         if self._opened.volatile:
             self._await_disk(lambda: True)
         self._salvage(self._found)
@@ -132,6 +127,18 @@ class Loop:
         self._stop("stalled" if self._exit else "reload" if told == signal.SIGHUP else "clean")
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         return next((late for late in self._signals if late != signal.SIGHUP), told or signal.SIGHUP)
+
+    def _open_status(self) -> None:
+        """A socket in the state directory as it is now: another disk has none of ours."""
+        if self._status is not None:
+            self._status.close()
+        try:
+            self._status = StatusServer(self._config.state_dir, self._mailbox.wake)
+        except OSError as error:
+            self._status = None
+            log.warning(
+                "no status socket in %s: %s; `callbox status` will say that nothing runs", self._config.state_dir, error
+            )
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._signals.append(number)
@@ -174,8 +181,8 @@ class Loop:
             self._box.tick(now)
             self._due_s = None
         self._execute()
-        if self._status is not None:
-            self._status.serve(self._answer)
+        if (status := self._status) is not None:  # it may be made anew beside us
+            status.serve(self._answer)
         self._feed_watchdog(now.mono_s)
 
     def _handle(self, message: Message | Reading, now: Stamp) -> None:
@@ -239,16 +246,23 @@ class Loop:
     # ---- a disk that failed
 
     def _await_disk(self, left: Callable[[], bool]) -> None:
-        def back(again: tuple[Found, Signer]) -> None:
+        def reopen() -> tuple[Found, Signer, Opened]:
+            """All that reads the disk is done here, beside the loop: it may fail again, or take its time."""
+            found, signer = self._reopen()
+            opened = found.journal.opened()
+            self._open_status()
+            return found, signer, opened
+
+        def back(again: tuple[Found, Signer, Opened]) -> None:
             self._back.append(again)
             self._mailbox.wake()
 
-        await_disk(self._reopen, left, back)
+        await_disk(reopen, left, back)
 
-    def _disk_is_back(self, found: Found, signer: Signer) -> None:
+    def _disk_is_back(self, found: Found, signer: Signer, opened: Opened) -> None:
         """All that the journal in memory has goes to the one on the disk."""
         self._worker.close(GOODBYE_S, keep=True)
-        memory, opened = self._worker.journal, found.journal.opened()
+        memory = self._worker.journal
         self._worker = Writer(found.journal, self._mailbox.answer, self._reserve)
         events, self._key = memory.everything(), signer.public
         self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())

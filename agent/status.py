@@ -47,7 +47,10 @@ class StatusServer:
             handle(request, lambda answer: answers.put(_line(answer)))
 
     def close(self) -> None:
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that failed keeps the name; nobody answers there
+            self._path.unlink()
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)  # `close` alone does not wake who waits in `accept`
         self._door.close()
 
     def _run(self) -> None:

@@ -69,8 +69,7 @@ class Writer:
 
     def _start(self, journal: Journal, answer: Callable[[Answer], None], reserve: Reserve | None = None) -> None:
         self.journal, self._answer, self._reserve = journal, answer, reserve
-        opened = journal.opened()
-        self.name, self._through = opened.name, opened.seq
+        self.name, self._through = journal.name, 0  # of what this writer has written
         self._inbox: deque[Write | Fetch | Survey] = deque()
         self._writes: deque[Write] = deque()
         self._fetches: deque[Fetch] = deque()

@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import storage
 from agent.clock import Clock, boot_id
 from agent.config import load
 from agent.identity import Ed25519Signer, Signer
@@ -16,6 +20,7 @@ from agent.journal import FILE, Journal
 from agent.loop import Loop
 from agent.mail import Connect, Drop
 from agent.models import LastEnd
+from agent.status import SOCKET, ask
 from agent.storage import Found
 from drivers.contract import Health
 
@@ -78,7 +83,7 @@ def test_what_is_told_in_the_step_in_which_the_disk_is_back_is_numbered_for_the_
 
     def back() -> None:
         loop._mailbox.put("panel", Health("a", "good", "", time.monotonic()))
-        loop._back.append((Found(disk), Ed25519Signer.generate()))
+        loop._back.append((Found(disk), Ed25519Signer.generate(), disk.opened()))
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(loop, "_arm", back)
@@ -104,3 +109,79 @@ def test_a_session_is_opened_once_the_box_is_armed_and_one_given_up_before_never
     assert opened == ["wanted"]
     loop._do(Connect("later", 0, "5"))
     assert opened == ["wanted", "later"]
+
+
+def end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Dying(sqlite3.Connection):
+    """A journal's connection to a disk that fails after so many more statements."""
+
+    left = 1_000_000
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        self.left -= 1
+        if self.left < 0:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(*args)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("statements", [*range(12)])
+def test_a_disk_that_fails_again_as_it_comes_back_ends_nothing_and_is_tried_again(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
+) -> None:
+    back = loop._disk_is_back
+    tried: list[Dying] = []
+
+    def connect(path: str) -> Dying:
+        return Dying(path, check_same_thread=False, isolation_level=None)
+
+    def reopen() -> tuple[Found, Signer]:
+        journal = Journal(tmp_path / FILE, connect)
+        tried.append(journal._sql)  # type: ignore[arg-type]
+        tried[0].left = statements
+        return Found(journal), Ed25519Signer.generate()
+
+    def disk_is_back(*again: Any) -> None:
+        back(*again)
+        if len(tried) > 1:
+            end()
+
+    monkeypatch.setattr(storage, "RETURN_S", 0.01)
+    monkeypatch.setattr(loop, "_reopen", reopen)
+    monkeypatch.setattr(loop, "_disk_is_back", disk_is_back)
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    journal = Journal(tmp_path / FILE)
+    events = [json.loads(event.body) for event in journal.everything()]
+    journal.close()
+    assert [event["boxseq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["type"] for event in events].count("callbox.status.stopping") == 1
+
+
+@pytest.mark.timeout(30)
+def test_a_box_that_could_make_no_status_socket_answers_when_the_disk_is_back(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / SOCKET).mkdir()
+    back = loop._disk_is_back
+    answers: list[Any] = []
+
+    def reopen() -> tuple[Found, Signer]:
+        (tmp_path / SOCKET).rmdir()
+        return Found(Journal(tmp_path / FILE)), Ed25519Signer.generate()
+
+    def asks() -> None:
+        answers.append(ask(tmp_path))
+        end()
+
+    def disk_is_back(*again: Any) -> None:
+        back(*again)
+        threading.Thread(target=asks).start()
+
+    monkeypatch.setattr(storage, "RETURN_S", 0.01)
+    monkeypatch.setattr(loop, "_reopen", reopen)
+    monkeypatch.setattr(loop, "_disk_is_back", disk_is_back)
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    assert answers[0]["box"] == "s/b"

@@ -98,6 +98,25 @@ def test_a_socket_that_a_crash_left_is_no_running_box_and_is_replaced(tmp_path: 
     assert not (tmp_path / SOCKET).exists()
 
 
+def test_a_server_that_is_closed_leaves_no_thread_behind_and_another_one_takes_its_place(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    server = StatusServer(tmp_path, lambda: None)
+    [thread] = set(threading.enumerate()) - before
+    server.close()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+    loop = Loop(tmp_path, {"armed": True})
+    assert ask(tmp_path) == {"armed": True}
+    loop.end()
+
+
+def test_a_disk_that_does_not_let_the_socket_go_keeps_no_box_from_its_end(tmp_path: Path) -> None:
+    server = StatusServer(tmp_path, lambda: None)
+    (tmp_path / SOCKET).unlink()
+    (tmp_path / SOCKET).mkdir()  # which cannot be unlinked
+    server.close()
+
+
 def test_a_hung_box_does_not_look_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "TIMEOUT_S", 0.2)
     server = StatusServer(tmp_path, lambda: None)
