@@ -85,6 +85,7 @@ class Journal:
                 "synchronous=FULL",
                 "wal_autocheckpoint=0",
                 f"journal_size_limit={WAL_BYTES_KEPT}",
+                "secure_delete=FAST",
             ):
                 self._sql.execute(f"PRAGMA {pragma}")
             schema.bring_up_to_date(self._sql, volatile=path is None)
@@ -241,10 +242,15 @@ class Journal:
         disk = os.statvfs(self.path.parent)
         return used, disk.f_bavail * disk.f_frsize + spare * size, disk.f_blocks * disk.f_frsize
 
-    def survey(self, wish: Survey) -> Surveyed:
-        """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays."""
+    def survey(self, wish: Survey, lent: int = 0) -> Surveyed:
+        """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays.
+
+        lent: bytes of the room that are no room for this, but the reserve's.
+        """
         used, free, size = self.room()
-        cause: Cause = "disk" if free < min(wish.free_min, size // 16) else "size" if used > wish.used_max else "days"
+        cause: Cause = (
+            "disk" if free - lent < min(wish.free_min, size // 16) else "size" if used > wish.used_max else "days"
+        )
         if cause == "days" and not wish.before:
             cause = ""
         nothing = Surveyed(self.name, cause, (), 0, 0, 0)
@@ -257,7 +263,7 @@ class Journal:
             f" found AS (SELECT e.seq, {MAY_GO[False]} AS delivered FROM rows e WHERE ({may_go}) AND ({old})"
             "  AND e.seq<(SELECT max(seq) FROM events)"
             "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB))))"
-            " SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows),"
+            f" SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows HAVING count(*)={LOOK_ROWS}),"
             " (SELECT count(*) FROM found WHERE NOT delivered)"
         )
         values = {"after": wish.after, "before": wish.before}
