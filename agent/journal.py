@@ -33,6 +33,8 @@ MEMORY_BYTES: Final = 16_777_216
 """All the room of a journal in memory."""
 LOOK_ROWS: Final = 2_000
 """Events looked at in one survey, and so pruned in one transaction."""
+PRUNE_TIGHT: Final = 300
+"""Events pruned in one transaction as long as the reserve is given up: to prune takes room in the WAL."""
 HOLES_MAX: Final = 200
 """Ranges in one record of what was pruned; it is an event, and that is at most 64 KB."""
 MAY_GO: Final = {
@@ -262,7 +264,8 @@ class Journal:
             f"WITH rows AS (SELECT seq, class, body FROM events WHERE seq>:after ORDER BY seq LIMIT {LOOK_ROWS}),"  # noqa: S608
             f" found AS (SELECT e.seq, {MAY_GO[False]} AS delivered FROM rows e WHERE ({may_go}) AND ({old})"
             "  AND e.seq<(SELECT max(seq) FROM events)"
-            "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB))))"
+            "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB)))"
+            f"  ORDER BY e.seq LIMIT {PRUNE_TIGHT if lent else LOOK_ROWS})"
             f" SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows HAVING count(*)={LOOK_ROWS}),"
             " (SELECT count(*) FROM found WHERE NOT delivered)"
         )

@@ -183,12 +183,12 @@ class Writer:
         taken: list[Write] = []
         self._with_room(lambda: self.journal.write([*taken] or self._group(taken, now_s)))
         self._written_s, self._in_a_hurry = now_s, any(write.at_once for write in self._writes)
-        self._pages += COMMIT_PAGES
+        self._pages += COMMIT_PAGES + sum(len(write.events) for write in taken) // EVENTS_A_PAGE
         for write in taken:
             if write.events:
                 self._through = write.events[-1].seq
             self._owing |= bool(write.owe)
-            self._pages += len(write.events) // EVENTS_A_PAGE + len(write.delivered)
+            self._pages += len(write.delivered)
         self._answer(Recorded(self.name, self._through, dict(self.journal.pending)))
         self._bound_wal()
 
