@@ -33,6 +33,8 @@ MEMORY_BYTES: Final = 16_777_216
 """All the room of a journal in memory."""
 LOOK_ROWS: Final = 2_000
 """Events looked at in one survey, and so pruned in one transaction."""
+PRUNE_TIGHT: Final = 300
+"""Events pruned in one transaction as long as the reserve is given up: to prune takes room in the WAL."""
 HOLES_MAX: Final = 200
 """Ranges in one record of what was pruned; it is an event, and that is at most 64 KB."""
 MAY_GO: Final = {
@@ -85,6 +87,7 @@ class Journal:
                 "synchronous=FULL",
                 "wal_autocheckpoint=0",
                 f"journal_size_limit={WAL_BYTES_KEPT}",
+                "secure_delete=FAST",
             ):
                 self._sql.execute(f"PRAGMA {pragma}")
             schema.bring_up_to_date(self._sql)
@@ -241,10 +244,15 @@ class Journal:
         disk = os.statvfs(self.path.parent)
         return used, disk.f_bavail * disk.f_frsize + spare * size, disk.f_blocks * disk.f_frsize
 
-    def survey(self, wish: Survey) -> Surveyed:
-        """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays."""
+    def survey(self, wish: Survey, lent: int = 0) -> Surveyed:
+        """What may go, of the next LOOK_ROWS events: joined with the holes beside it. The last event always stays.
+
+        lent: bytes of the room that are no room for this, but the reserve's.
+        """
         used, free, size = self.room()
-        cause: Cause = "disk" if free < min(wish.free_min, size // 16) else "size" if used > wish.used_max else "days"
+        cause: Cause = (
+            "disk" if free - lent < min(wish.free_min, size // 16) else "size" if used > wish.used_max else "days"
+        )
         if cause == "days" and not wish.before:
             cause = ""
         nothing = Surveyed(self.name, cause, (), 0, 0, 0)
@@ -256,8 +264,9 @@ class Journal:
             f"WITH rows AS (SELECT seq, class, body FROM events WHERE seq>:after ORDER BY seq LIMIT {LOOK_ROWS}),"  # noqa: S608
             f" found AS (SELECT e.seq, {MAY_GO[False]} AS delivered FROM rows e WHERE ({may_go}) AND ({old})"
             "  AND e.seq<(SELECT max(seq) FROM events)"
-            "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB))))"
-            " SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows),"
+            "  AND NOT (e.class=4 AND instr(e.body, CAST('callbox.audit.pruned' AS BLOB)))"
+            f"  ORDER BY e.seq LIMIT {PRUNE_TIGHT if lent else LOOK_ROWS})"
+            f" SELECT (SELECT group_concat(seq) FROM found), (SELECT max(seq) FROM rows HAVING count(*)={LOOK_ROWS}),"
             " (SELECT count(*) FROM found WHERE NOT delivered)"
         )
         values = {"after": wish.after, "before": wish.before}

@@ -15,6 +15,8 @@ class Reserve:
         """size: bytes; 0 for none."""
         self._path, self._size = state_dir / FILE, size
         self.held = False
+        self.lent = 0
+        """Bytes of the disk's free room that were the reserve: for alarms, until it is made again."""
 
     def hold(self) -> None:
         """Makes the file where it is missing and the disk has room for it and as much again."""
@@ -22,17 +24,19 @@ class Reserve:
             disk = os.statvfs(self._path.parent)
             size = self._path.stat().st_size if self._path.exists() else 0
             if size == self._size:
-                self.held = True
+                self.held, self.lent = True, 0
             elif disk.f_bavail * disk.f_frsize + size >= 2 * self._size:
                 with self._path.open("wb") as file:
                     if self._size:
                         os.posix_fallocate(file.fileno(), 0, self._size)
                     os.fsync(file.fileno())
-                self.held = True
+                self.held, self.lent = True, 0
 
     def give_up(self) -> bool:
         """Gives its room to the disk; False when there was none."""
         held, self.held = self._path.exists(), False
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+        if held:
+            self.lent = self._size
         return held and self._size > 0

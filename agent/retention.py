@@ -29,6 +29,8 @@ class Retention:
         self._look_s = now_s + LOOK_S
         self._asked = False
         self._after = 0
+        self._short = False
+        """The disk was full once, and has no reserve but what goes in time."""
         self._scarce = False
         """Nothing that central has was found to go, and the disk is nearly full."""
         self.tight = False
@@ -40,6 +42,7 @@ class Retention:
 
     def look_now(self, now_s: float) -> None:
         """The disk was full a moment ago."""
+        self._short = True
         self._look_s = min(self._look_s, now_s)
 
     def ask(self, now_s: float, wall_us: int, synced: bool, *, volatile: bool) -> Survey | None:
@@ -63,10 +66,11 @@ class Retention:
             self._scarce, self._look_s = True, now_s + PAUSE_S
             return
         else:
-            self._look_s = now_s + (TIGHT_S if full else LOOK_S)
+            self._look_s = now_s + (TIGHT_S if full or self._short else LOOK_S)
         self._scarce &= full
         self.tight = self._scarce
 
     def restart(self, now_s: float) -> None:
         """The journal is another one."""
-        self._asked, self._after, self._scarce, self.tight, self._look_s = False, 0, False, False, now_s + PAUSE_S
+        self._asked, self._after, self._look_s = False, 0, now_s + PAUSE_S
+        self._scarce = self._short = self.tight = False

@@ -44,6 +44,11 @@ MARKS_MAX: Final = 500
 PAGES_QUIET: Final = 100
 PAGES_BUSY: Final = 1_000
 """Checkpoint above the first after a quiet second, above the second while the writing goes on (4 MB)."""
+PAGES_TIGHT: Final = 10
+"""The same as long as the reserve is given up: a WAL that grows takes the last room, and then cannot be emptied."""
+SMALL_PART: Final = 16
+PAGE_BYTES: Final = 4_096
+"""On a small disk the WAL has about this part of it: moved into the database it needs as much room once again."""
 COMMIT_PAGES: Final = 6
 EVENTS_A_PAGE: Final = 6
 """About what a transaction adds to the WAL."""
@@ -62,7 +67,6 @@ class Writer:
         self._start(journal, answer, reserve)
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._closing = self._keep = False
-        self._helper: threading.Thread | None = None
         self.progress_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -77,6 +81,7 @@ class Writer:
         self._marks: list[Range] = []
         self._marked_s = self._written_s = float("-inf")
         self._in_a_hurry, self._sleeps_long = False, True
+        self._helper: threading.Thread | None = None
         self._owing = True  # perhaps: a start looks
         self._pages = PAGES_BUSY  # of an earlier run
 
@@ -159,7 +164,7 @@ class Writer:
             self._answer(Fetched(self.name, fetch.cls, fetch.after, *self.journal.fetch(fetch)))
             return now_s
         if self._surveys:
-            self._answer(self.journal.survey(self._surveys.popleft()))
+            self._answer(self.journal.survey(self._surveys.popleft(), self._reserve.lent if self._reserve else 0))
             return now_s
         if self._owing and not self._marks and not closing:
             if (owed := self._with_room(self.journal.owe_some)) is not None:
@@ -178,13 +183,14 @@ class Writer:
         taken: list[Write] = []
         self._with_room(lambda: self.journal.write([*taken] or self._group(taken, now_s)))
         self._written_s, self._in_a_hurry = now_s, any(write.at_once for write in self._writes)
-        self._pages += COMMIT_PAGES
+        self._pages += COMMIT_PAGES + sum(len(write.events) for write in taken) // EVENTS_A_PAGE
         for write in taken:
             if write.events:
                 self._through = write.events[-1].seq
             self._owing |= bool(write.owe)
-            self._pages += len(write.events) // EVENTS_A_PAGE + len(write.delivered)
+            self._pages += len(write.delivered)
         self._answer(Recorded(self.name, self._through, dict(self.journal.pending)))
+        self._bound_wal()
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Does it; on a full disk again, in the WAL's room and then in the reserve's. What failed was rolled back."""
@@ -194,13 +200,15 @@ class Writer:
             if not disk_full(error) or self.journal.path is None:
                 raise
         try:
-            self.journal.checkpoint()  # what is in the database already can be written over
+            self._empty_wal()  # what is in the database already can be written over
             return work()
         except sqlite3.OperationalError as error:
             if not disk_full(error) or self._reserve is None or not self._reserve.give_up():
                 raise
             self._answer(StorageTight(self.name, str(sqlite_error(error))))
-            return work()
+        with suppress(sqlite3.OperationalError):
+            self._empty_wal()  # into that room; then its own is room again
+        return work()
 
     def _group(self, taken: list[Write], now_s: float) -> Iterator[Write]:
         """What goes into one transaction; what arrives while it is being written still joins."""
@@ -218,15 +226,35 @@ class Writer:
         """Keeps the WAL small, beside the writing (with a large one each commit gets slower), and the reserve held."""
         if quiet and self._reserve is not None and not self._reserve.held:
             self._reserve.hold()
-        if self.journal.path is None or self._pages <= (PAGES_QUIET if quiet else PAGES_BUSY):
+        lent = self._reserve is not None and self._reserve.lent > 0
+        if self.journal.path is None or self._pages <= (PAGES_TIGHT if lent else PAGES_QUIET):
             return
-        if self.journal.wal_bytes() > WAL_BYTES_MAX:
+        part = self.journal.room()[2] // SMALL_PART
+        if not quiet and not lent and self._pages <= min(PAGES_BUSY, part // PAGE_BYTES):
+            return
+        if lent or self.journal.wal_bytes() > min(WAL_BYTES_MAX, 2 * part):
             self._pages = 0
-            self.journal.checkpoint()
+            with suppress(sqlite3.Error):  # as beside the writing: the next commit shows it, and knows what to do
+                self._empty_wal()
         elif self._helper is None or not self._helper.is_alive():
             self._pages = 0
             self._helper = threading.Thread(target=self._checkpoint, name="journal-checkpoint", daemon=True)
             self._helper.start()
+
+    def _bound_wal(self) -> None:
+        """In a flood nothing else ends: a helper that checkpoints beside it never catches up on a small disk."""
+        if self.journal.path is None or self._pages <= PAGES_TIGHT:
+            return
+        part = self.journal.room()[2] // SMALL_PART
+        if self._pages * PAGE_BYTES > min(WAL_BYTES_MAX, part) and self.journal.wal_bytes() > 2 * part:
+            self._pages = 0
+            with suppress(sqlite3.Error):
+                self._empty_wal()
+
+    def _empty_wal(self) -> None:
+        if self._helper is not None:
+            self._helper.join()  # two at once: the second does nothing
+        self.journal.checkpoint()
 
     def _checkpoint(self) -> None:
         with suppress(sqlite3.Error), closing(self.journal.second()) as beside:

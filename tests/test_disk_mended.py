@@ -125,7 +125,8 @@ def test_on_a_full_disk_scans_that_nobody_has_give_way_and_are_counted_and_alarm
         until(lambda: len(box.stored("alarm")) == 8, "eight presses at central")
         box.owes_nothing()
         dropped = sum(event["data"].get("undelivered", 0) for event in box.stored())
-        assert len(box.stored("scan")) + dropped == MANY
+        start_dropped = not [event for event in box.stored("status") if event["type"] == "callbox.status.started"]
+        assert len(box.stored("scan")) + dropped == MANY + start_dropped
         assert dropped > 0
 
 

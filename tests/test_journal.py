@@ -18,7 +18,7 @@ from agent import schema
 from agent.errors import BoxError
 from agent.events import ZERO_HASH, Chain, Draft, Event, Stamp, rfc3339
 from agent.identity import Ed25519Signer, verify_chain
-from agent.journal import FILE, MEMORY_BYTES, Journal
+from agent.journal import FILE, LOOK_ROWS, MEMORY_BYTES, PRUNE_TIGHT, Journal
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Fetch, Survey, Surveyed, Write
 from agent.reader import PAGE_ROWS, Reader
@@ -544,6 +544,35 @@ def test_a_small_disk_is_full_when_a_sixteenth_of_it_is_left(opened: Opened) -> 
     for free, cause in ((62_500, ""), (62_499, "disk")):
         opened.journal.room = lambda free=free: (1, free, 1_000_000)  # type: ignore[misc,method-assign]
         assert survey(opened, **FULL).cause == cause
+
+
+def test_a_look_through_all_of_it_comes_to_its_end_also_while_events_come(opened: Opened) -> None:
+    opened.record(*SCANS * (LOOK_ROWS // len(SCANS)), "scan")
+    fill_disk(opened)
+    first = survey(opened, **FULL)
+    opened.record("scan")
+    assert (first.after, survey(opened, **FULL, after=first.after).after) == (LOOK_ROWS, 0)
+
+
+def test_to_prune_on_a_full_disk_writes_little(opened: Opened) -> None:
+    for _ in range(10):
+        opened.record(*SCANS)
+    opened.journal.write([Write(delivered=((1, 1_000),))])
+    opened.journal.checkpoint()
+    found = survey(opened, used_max=0)
+    opened.journal.write([Write(prune=found.ranges)])
+    spare, [_, written, _] = (
+        opened.journal._sql.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "wal_checkpoint")
+    )
+    assert written < spare[0] * 0.75
+
+
+def test_without_a_reserve_what_goes_goes_in_small_parts(opened: Opened) -> None:
+    opened.record(*SCANS * (PRUNE_TIGHT // len(SCANS) + 1))
+    fill_disk(opened)
+    wish = Survey("", 10**12, 1_000_000, 0, undelivered=True)
+    assert opened.journal.survey(wish, lent=1).count == PRUNE_TIGHT
+    assert opened.journal.survey(wish).count == PRUNE_TIGHT + len(SCANS) - 1
 
 
 def test_what_goes_is_gone_with_its_debts_and_holes_side_by_side_become_one(opened: Opened, path: Path) -> None:

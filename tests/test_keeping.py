@@ -234,6 +234,14 @@ def test_a_full_disk_with_nothing_to_take_is_looked_at_every_few_seconds() -> No
     assert pause_s == TIGHT_S
 
 
+def test_a_disk_that_was_full_once_is_looked_at_every_few_seconds_also_when_there_is_room_again() -> None:
+    retention = Retention(180, 10**9, 0.0)
+    retention.look_now(1.0)
+    asked(retention, 1.0)
+    retention.answer(Surveyed("j", "", (), 0, 0, 0), 1.0)
+    assert retention.due_s() == 1.0 + TIGHT_S
+
+
 def test_a_clock_that_nobody_vouches_for_makes_nothing_old() -> None:
     retention = Retention(180, 10**9, 0.0)
     survey = asked(retention, LOOK_S, synced=False)

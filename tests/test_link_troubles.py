@@ -24,7 +24,18 @@ from bad_broker import (
 )
 from netlab import NetLab
 from real_box import RealBox, until
-from test_link_faults import DETECTED_S, DIALS_MAX, Toil, box, far, in_trouble, led_to, link_troubles, needs_netlab
+from test_link_faults import (
+    DETECTED_S,
+    DIALLED_S,
+    DIALS_MAX,
+    Toil,
+    box,
+    far,
+    in_trouble,
+    led_to,
+    link_troubles,
+    needs_netlab,
+)
 
 from simulators.broker import Broker
 
@@ -62,7 +73,7 @@ def test_a_session_that_stands_and_delivers_nothing_is_a_trouble_and_over_when_c
         assert len(bad.dials) - dials < DIALS_MAX
         assert WHAT_TO_DO.search(in_trouble(box))
         led_to(box, box.broker.port)
-        box.at_central("alarm.panic", transition="raised")
+        box.at_central("alarm.panic", DIALLED_S, transition="raised")
         box.at_central("trouble.link", transition="restored")
         box.owes_nothing()
     assert link_troubles(box) == ["raised", "restored"]

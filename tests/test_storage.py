@@ -18,7 +18,7 @@ from agent.errors import BoxError
 from agent.identity import Ed25519Signer
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
-from agent.mail import Recorded, StorageFailed, StorageTight, Write
+from agent.mail import Recorded, StorageFailed, StorageTight, Survey, Surveyed, Write
 from agent.reserve import FILE as RESERVE
 from agent.reserve import Reserve
 from agent.salvage import salvage
@@ -196,8 +196,12 @@ class Full:
                 raise error
             write(writes)
 
-        self.hopeless = False
+        self.hopeless, self.checkpoints = False, 0
+        self.writer.journal.checkpoint = self.checkpoint  # type: ignore[method-assign]
         self.writer.journal.write = full  # type: ignore[method-assign]
+
+    def checkpoint(self) -> None:
+        self.checkpoints += 1
 
 
 def test_on_a_full_disk_the_reserve_is_given_up_and_the_same_events_are_written(tmp_path: Path) -> None:
@@ -208,6 +212,7 @@ def test_on_a_full_disk_the_reserve_is_given_up_and_the_same_events_are_written(
     made.writer._inbox.append(Write(events=(sealed(made.chain, "alarm"),)))
     made.writer.turn(1.0)
     assert [type(answer) for answer in made.answers] == [StorageTight, Recorded]
+    assert made.checkpoints == 2, "one before it, one into its room: the WAL is room again"
     assert [event.seq for event in made.writer.journal.everything()] == [1, 2]
 
 
@@ -239,6 +244,36 @@ def test_a_fault_of_ours_in_the_writer_is_a_failed_disk_and_not_a_silence(tmp_pa
     assert told.wait(DEADLINE_S)
     assert isinstance(answers[0], StorageFailed) and "ZeroDivisionError" in answers[0].reason
     writer.close(DEADLINE_S)
+
+
+def test_the_room_of_a_reserve_that_was_given_up_is_the_reserves_until_it_is_made_again(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, 4_096)
+    reserve.hold()
+    made = Full(tmp_path / FILE, reserve)
+    made.writer.journal.room = lambda: (5_000_000, 4_096, 10**9)  # type: ignore[method-assign]
+    wish = Survey(before="", used_max=10**12, free_min=100, after=0, undelivered=False)
+    causes = []
+    for change in (lambda: None, reserve.give_up, reserve.hold):
+        change()
+        made.writer._surveys.append(wish)
+        made.writer.turn(1.0)
+        [found] = [answer for answer in made.answers if isinstance(answer, Surveyed)]
+        causes.append(found.cause)
+        made.answers.clear()
+    assert causes == ["", "disk", ""]
+
+
+def test_on_a_small_disk_the_wal_stays_small_in_a_storm_that_leaves_no_quiet_second(tmp_path: Path) -> None:
+    writer = Writer.__new__(Writer)
+    writer._start(Journal(tmp_path / FILE), lambda _: None)
+    writer.journal.room = lambda: (0, 2**22, 2**22)  # type: ignore[method-assign]
+    sealing = chain(writer.name)
+    for tenth in range(300):
+        writer._inbox.extend(Write(events=(sealed(sealing, "scan"),)) for _ in range(10))
+        writer.turn(tenth / 10)
+        writer.turn(tenth / 10)
+    assert writer.journal.wal_bytes() < 2**20
+    writer.journal.close()
 
 
 # ---- damage
