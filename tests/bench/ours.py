@@ -18,7 +18,7 @@ from real_box import AMBER, NAME, RESET, ROOT, RealBox, until
 
 from agent.events import Chain, Draft, Stamp, uuid7
 from agent.journal import Journal
-from agent.kinds import CLASSES
+from agent.kinds import CLASSES, EventClass
 from agent.mail import Write
 from bench.peers import PAUSE_S
 from bench.sink import Sink, of_box
@@ -116,6 +116,13 @@ def edges(box: RealBox, after: int = 0) -> dict[int, float]:
         )
         found = [(seq, json.loads(body)["data"]) for seq, body in rows]
     return {seq: float(data["monotonic_s"]) for seq, data in found if data["transition"] == "raised"}
+
+
+def recorded(box: RealBox, cls: EventClass) -> int:
+    """How many events of a class are in the journal."""
+    with closing(sqlite3.connect(f"file:{box.state_dir / 'journal.db'}?mode=ro", uri=True)) as db:
+        [count] = db.execute("SELECT count(*) FROM events WHERE class = ?", [CLASSES.index(cls)]).fetchone()
+    return int(count)
 
 
 class Hands(threading.Thread):

@@ -21,7 +21,7 @@ from real_box import RealBox, until
 from bench import load
 from bench.bare import Commit, RoundTrip
 from bench.figures import Row, rows_of
-from bench.ours import BATCH, edges, fast_central, our_box, press_to_lamp
+from bench.ours import BATCH, edges, fast_central, our_box, press_to_lamp, recorded
 from bench.sink import Sink
 from simulators.central.wire import load_key, public
 
@@ -43,7 +43,7 @@ class Taken:
 
 @dataclass
 class Storm:
-    """scans: how many the panel sent; recorded: of these in the journal when all was quiet; seconds: until then."""
+    """scans: how many the panel sent; recorded: of these in the journal; seconds: until the last was at central."""
 
     scans: int = 0
     recorded: int = 0
@@ -85,8 +85,8 @@ def in_a_storm(seconds: float = STORM_S) -> tuple[Taken, Storm]:
         scanner.start()
         taken = _press(box, sink, STORM_PRESSES, enough=lambda: time.monotonic() > began_s + seconds)
         scanner.join()
-        storm.recorded = sink.wait(storm.scans, deadline_s=60).events
-        storm.seconds = sink.wait().last_s - began_s
+        box.owes_nothing()
+        storm.recorded, storm.seconds = recorded(box, "scan"), sink.wait().last_s - began_s
         return taken, storm
 
 
