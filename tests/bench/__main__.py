@@ -65,7 +65,8 @@ def main() -> int:
         lines = measure()
         say("\n".join(lines))
         told += [f"### {title}", "", *lines, ""]
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    machine = f"{os.cpu_count()} cores, Linux {kernel}, Python {platform.python_version()}"
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     head = f"{when}; {machine}; load {before:.1f} before; {time.monotonic() - began_s:.0f} s."
     say(head)
