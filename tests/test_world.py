@@ -35,7 +35,7 @@ from agent.uplink import Uplink
 
 SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "30"))
 ONE_SEED: Final = os.environ.get("CALLBOX_WORLD_SEED")
-CAUGHT_WITHIN: Final = 8
+CAUGHT_WITHIN: Final = 24
 """Seeds within which each wrong box must show."""
 COVERED: Final = (
     "power cuts",
