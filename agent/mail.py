@@ -283,6 +283,7 @@ def one_transaction(actions: list[Action]) -> list[Action]:
         parked={seq: reason for write in writes for seq, reason in write.parked.items()},
         seen={name: after for write in writes for name, after in write.seen.items()},
         settings={name: value for write in writes for name, value in write.settings.items()},
+        prune=tuple(hole for write in writes for hole in write.prune),
     )
     first = actions.index(writes[0])
     rest = [action for action in actions if not isinstance(action, Write)]

@@ -14,6 +14,8 @@ from agent.mail import Survey, Surveyed
 LOOK_S: Final = 60.0
 """How often the journal is looked at; while something goes, at once again after PAUSE_S."""
 PAUSE_S: Final = 0.25
+SHORT_PAUSE_S: Final = 0.01
+"""The same once the disk was full: what goes must overtake a flood that fills it."""
 TIGHT_BYTES: Final = 16_777_216
 """With less room than this for the journal, on the disk and in its own free pages, the disk counts as nearly full; on a
 small disk with less than a sixteenth of it (`Journal.survey`)."""
@@ -59,11 +61,12 @@ class Retention:
         """The journal has looked; what it found is to be pruned by who hands it over."""
         self._asked = False
         full = found.cause == "disk"
+        pause_s = SHORT_PAUSE_S if self._short else PAUSE_S
         self._after = found.after
         if found.ranges or found.after:  # something goes, or there is more to look at
-            self._look_s = now_s + PAUSE_S
+            self._look_s = now_s + pause_s
         elif full and not self._scarce:
-            self._scarce, self._look_s = True, now_s + PAUSE_S
+            self._scarce, self._look_s = True, now_s + pause_s
             return
         else:
             self._look_s = now_s + (TIGHT_S if full or self._short else LOOK_S)

@@ -242,6 +242,16 @@ def test_a_disk_that_was_full_once_is_looked_at_every_few_seconds_also_when_ther
     assert retention.due_s() == 1.0 + TIGHT_S
 
 
+def test_on_a_disk_that_was_full_what_goes_overtakes_a_flood() -> None:
+    """3,500 scans a second, and 300 events in one pruning."""
+    retention = Retention(180, 10**9, 0.0)
+    retention.look_now(1.0)
+    asked(retention, 1.0)
+    retention.answer(Surveyed("j", "disk", ((1, 300, "h"),), 300, 0, 0), 1.0)
+    due_s = retention.due_s()
+    assert due_s is not None and 300 / (due_s - 1.0) > 3_500
+
+
 def test_a_clock_that_nobody_vouches_for_makes_nothing_old() -> None:
     retention = Retention(180, 10**9, 0.0)
     survey = asked(retention, LOOK_S, synced=False)

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from dataclasses import fields
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from real_box import until
 from test_journal import DEADLINE_S, chain, sealed
 
+from agent.events import Event
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
-from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Survey, Write
+from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Survey, Write, one_transaction
 from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Writer
 
 
@@ -288,3 +290,18 @@ def test_a_checkpoint_beside_the_writing_moves_the_wal_into_the_database(path: P
     made.writer.ask(Write(events=(sealed(made.chain, "alarm"),)))
     assert isinstance(made.answer(), Recorded)
     assert made.writer.close(DEADLINE_S)
+
+
+def test_the_writes_of_one_step_lose_nothing_when_they_become_one() -> None:
+    whole: dict[str, Any] = {
+        "events": (Event(1, "scan", b"{}"),),
+        "cases": {"c": "{}"},
+        "delivered": ((1, 1),),
+        "owe": ((2, 2),),
+        "parked": {3: "too large"},
+        "seen": {"command": 9e12},
+        "settings": {"a": "b"},
+        "prune": ((4, 5, "hash"),),
+    }
+    assert set(whole) == {field.name for field in fields(Write)}
+    assert one_transaction([Write(**{name: value}) for name, value in whole.items()]) == [Write(**whole)]
