@@ -13,10 +13,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import geteuid
 from pathlib import Path
+from random import SystemRandom
 from shutil import which
 from time import monotonic
 from typing import Any, Self
@@ -25,6 +27,7 @@ from agent.text import t
 from simulators.process import spawn, stop, tail
 
 READY_S = 10.0
+PORTS = 10_000, 32_768
 # CONNECT of MQTT 5: keepalive 5 s, clean start, no properties, client id "ready"
 CONNECT = b"\x10\x12\x00\x04MQTT\x05\x02\x00\x05\x00\x00\x05ready"
 # the same in 3.1.1
@@ -223,11 +226,12 @@ class Broker:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that is free now, below those that the kernel gives to whoever connects: none of these may take it."""
+    while True:
+        port = SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def add_command(commands: Any) -> None:
