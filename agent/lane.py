@@ -94,18 +94,30 @@ class Lane:
         """Its events that have no receipt and were not sent again since."""
         return [event for event in parcel.events if event.seq in self.sent and self.sent[event.seq][1] is parcel]
 
-    def forget(self, whole: list[Range]) -> None:
-        """Takes out what is in these ranges, which are joined and in order."""
+    def recall(self, events: Sequence[Event]) -> None:
+        """These, which were sent and have no receipt, are to be sent again in their place."""
+        for event in events:
+            del self.sent[event.seq]
+            del self.seqs[bisect_left(self.seqs, event.seq)]
+            self.bytes -= len(event.body)
+            self.put(event)
+
+    def forget(self, whole: list[Range]) -> list[int]:
+        """Takes out what is in these ranges, which are joined and in order; the boxseqs of that."""
+        gone: list[int] = []
         if self.seqs:
             for first, last in overlapping(whole, self.seqs[0], self.seqs[-1]):
                 at, end = bisect_left(self.seqs, first), bisect_right(self.seqs, last)
                 for seq in self.seqs[at:end]:
                     event, _ = self.sent.pop(seq)
                     self.bytes -= len(event.body)
+                gone += self.seqs[at:end]
                 del self.seqs[at:end]
         if self.ready and overlapping(whole, self.ready[0].seq, self.ready[-1].seq):
-            gone = within(whole)
-            self.ready = [event for event in self.ready if not gone(event.seq)]
+            inside = within(whole)
+            gone += [event.seq for event in self.ready if inside(event.seq)]
+            self.ready = [event for event in self.ready if not inside(event.seq)]
+        return gone
 
     def take_back(self) -> None:
         """All that was sent is ready again."""

@@ -18,7 +18,7 @@ from agent.events import Event
 from agent.kinds import CLASSES, EventClass
 from agent.lane import Lane, Parcel, array
 from agent.mail import Fetch
-from agent.ranges import Range, joined, within
+from agent.ranges import Range, joined
 from agent.window import Window
 
 WINDOW: Final = 20
@@ -327,17 +327,14 @@ class Outbox:
             if token in self._flight:  # the broker's turn; the link watches how long that takes
                 heapq.heappush(self._due, (now_s + 1.0, seq, token, parcel))
                 continue
-            self._forget([(event.seq, event.seq) for event in events])
+            lane.recall(events)
             if parcel.tries + 1 == DOUBT_TRIES:
                 self.doubtful += events
             for event in events:
                 self._tries[event.seq] = parcel.tries + 1
-                lane.put(event)
 
     def _forget(self, ranges: Sequence[Range]) -> None:
         whole = joined(ranges)
         for lane in self._lanes.values():
-            lane.forget(whole)
-        if self._tries:
-            gone = within(whole)
-            self._tries = {seq: tries for seq, tries in self._tries.items() if not gone(seq)}
+            for seq in lane.forget(whole):
+                self._tries.pop(seq, None)

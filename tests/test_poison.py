@@ -3,11 +3,14 @@
 import random
 
 import pytest
+from bench_box import Bench
 
+from agent.box import DOUBTS_AT_ONCE
 from agent.events import Event
 from agent.kinds import CLASSES
 from agent.lane import Parcel
 from agent.outbox import BREAKS_MAX, INNOCENT_BYTES, Outbox
+from agent.recorder import Recorder
 from agent.window import BYTES_MAX
 
 STATE_BYTES = 800
@@ -120,3 +123,26 @@ def test_only_breaks_in_a_row_count() -> None:
         take_all(box)
         hang_up(box)
     assert box.unfit == []
+
+
+def test_what_is_doubted_is_looked_at_a_few_at_a_time_so_that_no_alarm_waits_for_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A central that is silent for long puts all that was sent in doubt at once: thousands of signatures."""
+    bench, looked_at = Bench(), list[int]()
+
+    def vouches_for(_: Recorder, event: Event) -> bool:
+        looked_at.append(event.seq)
+        return True
+
+    monkeypatch.setattr(Recorder, "vouches_for", vouches_for)
+    bench.connect()
+    bench.act()
+    events = [scan(number, 700) for number in range(1, 56)]
+    bench.box._uplink.outbox.doubtful += events
+    while bench.box._uplink.outbox.doubtful:
+        before = len(looked_at)
+        assert bench.box.due_s() <= bench.now_s, "the rest does not wait for something to happen"
+        bench.box.drain()
+        assert 0 < len(looked_at) - before <= DOUBTS_AT_ONCE
+    assert looked_at == [event.seq for event in events]
