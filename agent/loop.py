@@ -59,6 +59,8 @@ would be lost, or end the process by its default."""
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""
+LINK_S: Final = 0.5
+"""And how long the first session waits for that: longer, and a dead wire would hold up the alarms of the others."""
 
 
 class Loop:
@@ -78,7 +80,8 @@ class Loop:
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions: dict[str, Session] = {}
         self._connects: list[Connect] = []
-        """Sessions to be opened once the box is armed."""
+        """Sessions to be opened once the box is armed, or that has taken LINK_S."""
+        self._link_s = float("inf")
         self._exit = ""
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
@@ -115,11 +118,13 @@ class Loop:
             self._await_disk(lambda: True)
         self._salvage(self._found)
         armed_by_s = time.monotonic() + ARM_S
+        self._link_s = time.monotonic() + LINK_S
         told: int | None = None
         while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
             self._step()
             if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
                 self._arm()
+            self._open_sessions()
             told = self._signals.popleft() if self._signals else None
         if self._exit:
             log.error("%s: the box starts itself anew", self._exit)
@@ -148,18 +153,17 @@ class Loop:
         self._armed = True
         notify.ready(f"armed: {len(self._config.inputs)} inputs")
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
-        connects, self._connects = self._connects, []
-        for connect in connects:
-            self._open(connect)
+        self._open_sessions()
 
-    def _open(self, connect: Connect) -> None:
-        if not self._armed:
-            self._connects.append(connect)
+    def _open_sessions(self) -> None:
+        if not self._connects or not (self._armed or time.monotonic() >= self._link_s):
             return
         # Inputs first: paho, with the TLS and HTTP that it brings, takes a fifth of a start, and is not needed to arm.
         from agent.mqtt import Session
 
-        self._sessions[connect.session] = Session(self._config, connect, self._mailbox.answer)
+        for connect in self._connects:
+            self._sessions[connect.session] = Session(self._config, connect, self._mailbox.answer)
+        self._connects.clear()
 
     # ---- a step
 
@@ -223,7 +227,8 @@ class Loop:
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
             case Connect():
-                self._open(action)
+                self._connects.append(action)
+                self._open_sessions()
             case Drop(session):
                 self._connects = [connect for connect in self._connects if connect.session != session]
                 if session in self._sessions:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -22,7 +23,7 @@ from agent.mail import Connect, Drop
 from agent.models import LastEnd
 from agent.status import SOCKET, ask
 from agent.storage import Found
-from drivers.contract import Health
+from drivers.contract import Health, Host
 
 
 def no_disk() -> tuple[Found, Signer]:
@@ -109,6 +110,27 @@ def test_a_session_is_opened_once_the_box_is_armed_and_one_given_up_before_never
     assert opened == ["wanted"]
     loop._do(Connect("later", 0, "5"))
     assert opened == ["wanted", "later"]
+
+
+def test_a_session_does_not_wait_for_a_wire_that_says_nothing(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another input of the box may have an alarm for it."""
+    opened: list[bool] = []
+
+    def session(*_: object) -> mock.Mock:
+        opened.append(loop._armed)
+        end()
+        return mock.Mock(progress_s=float("inf"))
+
+    def says_nothing(host: Host) -> None:
+        while host.alive():
+            threading.Event().wait(0.01)
+
+    monkeypatch.setattr("agent.mqtt.Session", session)
+    monkeypatch.setattr("agent.loop.ARM_S", float("inf"))
+    for wire in loop._wires:
+        monkeypatch.setattr(wire.driver, "run", says_nothing)
+    assert loop.run(config_hash="x", reloadable=lambda: True) == signal.SIGTERM
+    assert opened == [False]
 
 
 def end() -> None:
