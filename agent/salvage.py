@@ -16,6 +16,7 @@ from agent.identity import signed_by
 from agent.kinds import CLASSES, class_of
 
 EVENTS_MAX: Final = 10_000
+BYTES_MAX: Final = 16_777_216
 WAL_BYTES_MAX: Final = 67_108_864
 BODY: Final = re.compile(
     rb'(?=(\{"boot":"[^"]{1,40}","boxseq":\d+,"data":[^\x00]{40,65000}?,"type":"callbox\.[a-z.]+"\}))'
@@ -26,20 +27,23 @@ BODY: Final = re.compile(
 def salvage(file: Path, public: bytes) -> list[Event]:
     """Events with this key's signature: those owed, by class, and those that only the WAL has. Alarms first.
 
-    file: the journal, its WAL beside it. What cannot be read is passed over; at most EVENTS_MAX are read.
+    file: the journal, its WAL beside it. What cannot be read is passed over; at most EVENTS_MAX events and
+    about BYTES_MAX bytes are read.
     """
     found: dict[str, Event] = {}
+    size = 0
     wal = file.with_name(f"{file.name}-wal")
     # Without a WAL nothing is to be made beside the file: it stays as it was found.
     how = "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1"
     for body in (*_owed(f"{file.absolute().as_uri()}?{how}"), *_in_wal(wal)):
-        if len(found) == EVENTS_MAX:
+        if len(found) == EVENTS_MAX or size > BYTES_MAX:
             break
         with suppress(ValueError, KeyError, TypeError):
             event = json.loads(body)
             if event["id"] not in found and signed_by(public, event):
                 cls = class_of(event["type"].removeprefix("callbox."))
                 found[event["id"]] = Event(event["boxseq"], cls, body)
+                size += len(body)
     return sorted(found.values(), key=lambda event: (event.cls != "alarm", event.seq))
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
@@ -229,10 +230,9 @@ class Writer:
         lent = self._reserve is not None and self._reserve.lent > 0
         if self.journal.path is None or self._pages <= (PAGES_TIGHT if lent else PAGES_QUIET):
             return
-        part = self.journal.room()[2] // SMALL_PART
-        if not quiet and not lent and self._pages <= min(PAGES_BUSY, part // PAGE_BYTES):
+        if not quiet and not lent and self._pages <= min(PAGES_BUSY, self._part // PAGE_BYTES):
             return
-        if lent or self.journal.wal_bytes() > min(WAL_BYTES_MAX, 2 * part):
+        if lent or self.journal.wal_bytes() > min(WAL_BYTES_MAX, 2 * self._part):
             self._pages = 0
             with suppress(sqlite3.Error):  # as beside the writing: the next commit shows it, and knows what to do
                 self._empty_wal()
@@ -245,11 +245,15 @@ class Writer:
         """In a flood nothing else ends: a helper that checkpoints beside it never catches up on a small disk."""
         if self.journal.path is None or self._pages <= PAGES_TIGHT:
             return
-        part = self.journal.room()[2] // SMALL_PART
-        if self._pages * PAGE_BYTES > min(WAL_BYTES_MAX, part) and self.journal.wal_bytes() > 2 * part:
+        if self._pages * PAGE_BYTES > min(WAL_BYTES_MAX, self._part) and self.journal.wal_bytes() > 2 * self._part:
             self._pages = 0
             with suppress(sqlite3.Error):
                 self._empty_wal()
+
+    @cached_property
+    def _part(self) -> int:
+        """Bytes of the disk that its WAL is to have about, however many it might."""
+        return self.journal.room()[2] // SMALL_PART
 
     def _empty_wal(self) -> None:
         if self._helper is not None:
