@@ -13,7 +13,6 @@ CALLBOX_ROWS lowers the largest size, for a quick try; ten million take about 8 
 """
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +26,8 @@ from agent.identity import Ed25519Signer
 from agent.journal import FILE, Journal, connect
 from agent.mail import Fetch, Write
 from agent.outbox import FETCH_MAX
-from bench.figures import Row, bounded, digits, ms, table
+from bench import ours
+from bench.figures import Row, bounded, digits, ms
 from bench.load import BOX, CODE, MODELS
 
 SIZES: Final = (1_000, 100_000, int(os.environ.get("CALLBOX_ROWS", "10_000_000")))
@@ -60,9 +60,7 @@ class Sealer:
 
 def fill(path: Path, events: int) -> None:
     """A journal with so many events, all owed, in a file of its own; at least SEALED of them. All on the disk."""
-    with closing(Journal(path)) as journal:
-        sealer = Sealer(journal)
-        journal.write([Write(events=tuple(sealer.next() for _ in range(SEALED)))])
+    ours.fill(path, SEALED)
     with closing(connect(str(path))) as sql:
         sql.execute("PRAGMA synchronous=OFF")
         for done in range(SEALED, events, COPIES):
@@ -144,7 +142,3 @@ def growth(taken: dict[int, dict[str, list[float]]]) -> list[Row]:
             beside = f"{digits(min(middles) * 1000)} ms at {sizes[middles.index(min(middles))]:,}"
             found.append(Row(title, value, beside, ratio, *bounded(ratio, "at most", RATIO_MAX)))
     return found
-
-
-if __name__ == "__main__":
-    sys.stdout.write("\n".join(table(rows())) + "\n")

@@ -20,6 +20,7 @@ from agent.events import Chain, Draft, Stamp, uuid7
 from agent.journal import Journal
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Write
+from bench.load import CODE
 from bench.peers import PAUSE_S
 from bench.sink import Sink, of_box
 from simulators.broker import Broker
@@ -30,7 +31,6 @@ ALARM_EVERY_S = (0.05, 0.08)
 GROUP = 1000
 BATCH = 500
 """What central asks for, of 500 at most (contract, section 3)."""
-CODE = "https://tickets.example/v/2?gate=north&show=20261122T1930&seat=B-14-{number:07d}"
 
 
 class _NoSigner:

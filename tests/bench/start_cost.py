@@ -10,7 +10,6 @@ One box has an empty journal, the other owes OWED events (`bench.journal_cost.fi
 listens: it sends what may be without a receipt, and holds that much in memory.
 """
 
-import logging
 import os
 import socket
 import sys
@@ -26,7 +25,7 @@ from typing import Final, Self
 from real_box import DEADLINE_S, RealBox, until
 
 from agent.journal import FILE
-from bench.figures import Row, bounded, digits, ms, table
+from bench.figures import Row, bounded, digits, ms
 from bench.journal_cost import fill
 from simulators.process import spawn
 
@@ -218,8 +217,3 @@ def rows() -> list[Row]:
         ),
         Row("processor, at rest", f"{digits(percent)} %", "", None, *bounded(percent, "at most", CPU_PERCENT_MAX)),
     ]
-
-
-if __name__ == "__main__":
-    logging.disable()  # central says that it took leave
-    sys.stdout.write("\n".join(table(rows())) + "\n")
