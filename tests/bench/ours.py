@@ -1,6 +1,7 @@
 """The box itself on the bench: the real daemon, a journal that owes what is wanted, hands, and a central (`sink`)."""
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -75,7 +76,10 @@ def give_backlog(state_dir: Path, events: int) -> None:
         template = Path(_templates().name) / f"{events}.db"
         if not template.exists():
             fill(template, events)
-        shutil.copy(template, state_dir / "journal.db")
+        journal = state_dir / "journal.db"
+        shutil.copy(template, journal)
+        with journal.open("rb") as file:
+            os.fsync(file.fileno())  # as a box left it: else the first checkpoint would write all of it
 
 
 @contextmanager
