@@ -84,14 +84,18 @@ class Mailbox:
     def take(self, timeout_s: float, *, readings: bool = True, codes: bool = True) -> list[Message | Reading]:
         """All answers that wait, and behind them one more: a reading or a message of central's, in turn.
 
-        Empty when there was none in time. readings: False leaves those where they are. codes: False leaves the wires
-        whose next reading is a code.
+        Empty when there was none in time, or somebody only rang. readings: False leaves those where they are. codes:
+        False leaves the wires whose next reading is a code.
         """
+        rung, self._rung = self._rung, False  # before looking: whoever comes after this rings again
+        if rung:
+            with suppress(Empty):
+                self._bell.get_nowait()  # left in it, it would let the next call return with nothing
         lane = self._next_lane(codes) if readings else None
-        if not (lane or self._answers or self._arrived):
+        if not (rung or lane or self._answers or self._arrived):
             with suppress(Empty):
                 self._bell.get(timeout=max(0.0, timeout_s))
-            self._rung = False  # before looking: whoever comes after this rings again
+            self._rung = False
             lane = self._next_lane(codes) if readings else None
         taken: list[Message | Reading] = [self._answers.popleft() for _ in range(len(self._answers))]
         if lane and (self._heard_central or not self._arrived):

@@ -1,5 +1,6 @@
 """The deciding thread's own life: which signal ends it, and how it goes back to a disk."""
 
+import gc
 import json
 import os
 import signal
@@ -110,6 +111,14 @@ def test_a_session_is_opened_once_the_box_is_armed_and_one_given_up_before_never
     assert opened == ["wanted"]
     loop._do(Connect("later", 0, "5"))
     assert opened == ["wanted", "later"]
+
+
+def test_what_a_start_has_built_is_nothing_to_the_collector_any_more(loop: Loop) -> None:
+    built = loop._box
+    loop._arm()
+    assert not any(found is built for found in gc.get_objects())
+    gc.unfreeze()
+    assert any(found is built for found in gc.get_objects())
 
 
 def test_a_session_does_not_wait_for_a_wire_that_says_nothing(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

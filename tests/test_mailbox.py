@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from agent.mail import Arrived, Recorded
 from agent.mailbox import ARRIVED_MAX, READINGS_MAX, Mailbox
 from drivers.contract import Code, Edge
@@ -119,3 +121,15 @@ def test_a_storm_on_one_wire_holds_up_no_press_on_another() -> None:
     mailbox.put("panel", edge(7_000))  # waits for no room on the other wire
     assert mailbox.readings == READINGS_MAX + 1
     assert [mailbox.take(0) for _ in range(3)] == [[edge(0)], [edge(7_000)], [edge(1)]]
+
+
+def test_who_has_taken_all_waits_for_more_and_a_ring_that_came_before_is_heard_once() -> None:
+    mailbox, for_ever = Mailbox(), float("inf")  # longer than a wait can be: it would raise OverflowError
+    mailbox.put("panel", edge(1))
+    assert mailbox.take(for_ever) == [edge(1)]
+    with pytest.raises(OverflowError):
+        mailbox.take(for_ever)
+    mailbox.wake()
+    assert mailbox.take(for_ever) == []
+    with pytest.raises(OverflowError):
+        mailbox.take(for_ever)
