@@ -10,12 +10,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from bench_box import BOX_KEY
-from test_journal import DEADLINE_S, Opened, chain, sealed
+from driver_host import DEADLINE_S
+from written import SIGNER, Opened, chain, sealed
 
 from agent import storage
 from agent.errors import BoxError
-from agent.identity import Ed25519Signer
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
 from agent.mail import Recorded, StorageFailed, StorageTight, Survey, Surveyed, Write
@@ -333,7 +332,7 @@ def test_what_a_damaged_journal_owed_is_read_out_of_it_alarms_first_and_nothing_
     found = open_journal(tmp_path)
     found.journal.close()
     assert found.aside is not None
-    events = salvage(found.aside, Ed25519Signer(BOX_KEY).public)
+    events = salvage(found.aside, SIGNER.public)
     assert [event.cls for event in events] == sorted((event.cls for event in events), key=lambda cls: cls != "alarm")
     seqs = {event.seq for event in events}
     assert {event.seq for event in events if event.cls == "alarm"} >= set(range(1, 50, 2))
@@ -352,7 +351,7 @@ def test_a_journal_that_cannot_be_copied_makes_place_for_a_new_one(tmp_path: Pat
     assert found.aside is not None and found.aside.exists() and "moved aside" in found.reason
     assert found.journal.opened().seq == 0
     found.journal.close()
-    assert 380 < len(salvage(found.aside, Ed25519Signer(BOX_KEY).public)) < 400
+    assert 380 < len(salvage(found.aside, SIGNER.public)) < 400
 
 
 def test_two_journals_moved_aside_in_one_second_keep_names_of_their_own(tmp_path: Path) -> None:
