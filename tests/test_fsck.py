@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_disk import flip
 from fsck_box import box, broken, named
 from real_box import RealBox, until
-from test_storage import crashed, flip, thirty
-from written import PEM, SIGNER, Written
+from written import PEM, SIGNER, Written, crashed, thirty
 
 from agent import fsck as fsck_module
 from agent.cli import main

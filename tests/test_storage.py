@@ -10,8 +10,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from bad_disk import flip
 from driver_host import DEADLINE_S
-from written import SIGNER, Opened, chain, sealed
+from written import SIGNER, Opened, chain, crashed, sealed, thirty
 
 from agent import storage
 from agent.errors import BoxError
@@ -276,30 +277,6 @@ def test_on_a_small_disk_the_wal_stays_small_in_a_storm_that_leaves_no_quiet_sec
 
 
 # ---- damage
-
-
-def crashed(tmp_path: Path, fill: Callable[[Opened], None]) -> Path:
-    """A journal as a process that was killed leaves it, with its WAL."""
-    (tmp_path / "made").mkdir()
-    made = Opened(tmp_path / "made" / FILE)
-    made.journal.checkpoint()
-    fill(made)
-    for name in (FILE, f"{FILE}-wal"):
-        shutil.copy(tmp_path / "made" / name, tmp_path / name)
-    made.journal.close()
-    return tmp_path / f"{FILE}-wal"
-
-
-def thirty(made: Opened) -> None:
-    for _ in range(30):
-        made.record("alarm", "scan")
-    made.journal.write([Write(delivered=((2, 2),))])
-
-
-def flip(file: Path, at: int) -> None:
-    content = bytearray(file.read_bytes())
-    content[at] ^= 0x10
-    file.write_bytes(content)
 
 
 @pytest.mark.parametrize("where", [2, 100, 0.3, 0.5, 0.9], ids=str)

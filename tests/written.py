@@ -1,8 +1,9 @@
 """A journal, written as the box writes it; in a state directory also changed as somebody else might."""
 
 import json
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -68,6 +69,24 @@ class Opened:
     def counted(self) -> int:
         assert sum(self.journal.pending.values()) == len(self.owed())
         return len(self.owed())
+
+
+def crashed(tmp_path: Path, fill: Callable[[Opened], None]) -> Path:
+    """A journal as a process that was killed leaves it, with its WAL."""
+    (tmp_path / "made").mkdir()
+    made = Opened(tmp_path / "made" / FILE)
+    made.journal.checkpoint()
+    fill(made)
+    for name in (FILE, f"{FILE}-wal"):
+        shutil.copy(tmp_path / "made" / name, tmp_path / name)
+    made.journal.close()
+    return tmp_path / f"{FILE}-wal"
+
+
+def thirty(made: Opened) -> None:
+    for _ in range(30):
+        made.record("alarm", "scan")
+    made.journal.write([Write(delivered=((2, 2),))])
 
 
 @pytest.fixture
