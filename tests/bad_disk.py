@@ -17,6 +17,7 @@ NO_MOUNT: Final = (
     if shutil.which("mkfs.ext4")
     else "no mkfs.ext4 here: apt-get install e2fsprogs"
 )
+NO_FUSE: Final = "" if Path("/dev/fuse").exists() else "/dev/fuse is not there: this kernel has no FUSE"
 """Why this machine cannot do it; empty where it can."""
 SOURCE = Path(__file__).with_name("bad_disk.c")
 FIELDS = 6
@@ -100,3 +101,12 @@ def _mounted(place: Path, *what: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)  # also under a box that still has files there
+
+
+def flip(file: Path, at: int) -> None:
+    """The disk gives one bit of it wrong."""
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        byte = opened.read(1)[0]
+        opened.seek(at)
+        opened.write(bytes([byte ^ 2]))

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -365,3 +366,11 @@ class Bench:
         """Whether the lamp is lit after so many seconds."""
         self.wait(seconds)
         return "lamp" in self.lit
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Its session stands."""
+    made = Bench()
+    made.connect()
+    return made

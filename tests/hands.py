@@ -1,6 +1,7 @@
 """Hands at a real box that dies again and again, and what must be true of it afterwards."""
 
 import json
+import os
 import threading
 import time
 from bisect import bisect_left
@@ -14,6 +15,10 @@ from real_box import AMBER, DEADLINE_S, LOOK_S, NAME, RESET, RealBox, until
 from agent.kinds import class_of
 from simulators.demo_script import faults
 
+SEED = int(os.environ.get("CALLBOX_SEED", str(time.time_ns() % 1_000_000)))
+"""CALLBOX_SEED, or the clock: of what is random in a test that kills the box."""
+ALIVE_S_MAX = 0.6
+"""So long a box that is to be killed lives on at most."""
 TRAP_S = 5.0
 PATIENCE_S = 4.0
 """Without a disk and without a link no lamp goes on: hands wait for one so long, and go on."""

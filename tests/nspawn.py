@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+CHECKOUT = Path(__file__).parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "callbox"
+STATE = ("--state-dir", "/var/lib/callbox")
 PACKAGES = ("systemd", "systemd-sysv", "python3", "udev", "make")
 """Beside Debian's essential packages. No pip, no venv, no procps: what the box needs, `make install` brings along."""
 

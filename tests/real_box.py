@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import paho.mqtt.client as mqtt
+import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -355,3 +356,12 @@ class Peer:
         """The last state; {} before one."""
         states = [payload for topic, payload, _ in list(self.heard) if topic == "state"]
         return json.loads(states[-1]) if states else {}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RealBox]:
+    """A box without power whose broker and central are well."""
+    with RealBox(tmp_path) as box:
+        box.broker.start()
+        box.start_central()
+        yield box

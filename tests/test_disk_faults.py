@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_disk import NO_GCC, NO_MOUNT, BadDisk, small_ext4, small_tmpfs
-from real_box import AMBER, RED, RealBox, until
+from bad_disk import NO_GCC, NO_MOUNT, BadDisk, flip, small_ext4, small_tmpfs
+from real_box import AMBER, RED, RealBox, box, until
 
+__all__ = ["box"]  # a fixture
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 needs_gcc = pytest.mark.skipif(bool(NO_GCC), reason=NO_GCC)
 needs_mount = pytest.mark.skipif(bool(NO_MOUNT), reason=NO_MOUNT)
@@ -20,15 +21,6 @@ PAGE_BYTES = 4096
 SYNC_MS = 2000
 TURN_S = 4.5
 """A lamp that has several things to tell takes turns of four seconds."""
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[RealBox]:
-    """A box without power whose broker and central are well."""
-    with RealBox(tmp_path) as box:
-        box.broker.start()
-        box.start_central()
-        yield box
 
 
 @pytest.fixture
@@ -194,15 +186,6 @@ def backlog(box: RealBox) -> Path:
     box.broker.start()
     box.start_central()
     return box.state_dir / "journal.db"
-
-
-def flip(file: Path, at: int) -> None:
-    """One bit."""
-    with file.open("r+b") as opened:
-        opened.seek(at)
-        byte = opened.read(1)[0]
-        opened.seek(at)
-        opened.write(bytes([byte ^ 2]))
 
 
 def cut_off(journal: Path) -> None:

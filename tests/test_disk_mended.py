@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_disk import BadDisk, small_tmpfs
-from real_box import AMBER, RED, RealBox, until
-from test_disk_faults import backlog, box, disk, fill, flip, leaf_of, needs_gcc, needs_mount, storage_troubles
+from bad_disk import BadDisk, flip, small_tmpfs
+from real_box import AMBER, RED, RealBox, box, until
+from test_disk_faults import backlog, disk, fill, leaf_of, needs_gcc, needs_mount, storage_troubles
 from test_link_faults import DIALLED_S
 
 __all__ = ["box", "disk"]  # fixtures

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 import rfc8785
 from bench_box import BOX_KEY
+from written import SIGNER
 
 from agent.canonical import canonical
 from agent.events import Chain, Draft, Stamp, rfc3339, uuid7
-from agent.identity import Ed25519Signer, b64, verify_chain
+from agent.identity import b64, verify_chain
 from agent.kinds import CID, CLASSES, KINDS, class_of
 
-SIGNER = Ed25519Signer(BOX_KEY)
 AT = Stamp(12.3456789, 1_795_311_200_123_456)
 ID = "01941f29-7c00-7aaa-8000-3f1f2d1c0b0a"
 PRESSED: Any = {"transition": "raised", "count": 1}

@@ -6,18 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from duty_desk import chromium, needs_chromium
 from playwright.sync_api import Locator, Page, expect
-from test_page import CHROMIUM, chromium
 
 from simulators.demo import Demo
 
 DEADLINE_MS = 40_000
 HOLD_MS = 100  # as long as a hand takes
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium (make test does it)"),
-]
+pytestmark = [pytest.mark.real, needs_chromium]
 
 
 @pytest.fixture

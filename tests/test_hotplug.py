@@ -13,10 +13,8 @@ from typing import Any
 import nspawn
 import pytest
 import qemu
+from nspawn import CACHE, CHECKOUT, STATE
 
-CHECKOUT = Path(__file__).parent.parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "callbox"
-STATE = ("--state-dir", "/var/lib/callbox")
 NAME = "/dev/callbox/PANEL7-00"
 
 CONFIG = f"""\

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import rfc8785
+import written
 from bench_box import BOX_KEY, CENTRAL
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from written import SIGNER
 
-from agent.events import Chain, Draft, Stamp
+from agent.events import Draft, Stamp
 from agent.identity import (
     KEY_FILE,
     ChainCheck,
@@ -26,11 +28,9 @@ from agent.identity import (
 )
 from agent.models import ScanData
 
-SIGNER = Ed25519Signer(BOX_KEY)
-
 
 def events(count: int, signer: Ed25519Signer = SIGNER) -> list[tuple[int, bytes]]:
-    chain = Chain("/callbox/s/b", "9b1deb4d", "5f0c2a9e", signer)
+    chain = written.chain("9b1deb4d", key=signer)
     data: list[ScanData] = [{"input": "desk", "code": str(n)} for n in range(count)]
     drafts = [Draft(f"id-{n}", "scan.code", "desk", Stamp(n, n * 1_000_000), one) for n, one in enumerate(data)]
     return [(event.seq, event.body) for event in map(chain.seal, drafts)]
@@ -151,7 +151,7 @@ class Journal:
     """A journal whose events go, as a box's do: the rows, and the records that it signs."""
 
     def __init__(self) -> None:
-        self.chain = Chain("/callbox/s/b", "9b1deb4d", "5f0c2a9e", SIGNER)
+        self.chain = written.chain("9b1deb4d")
         self.rows: dict[int, bytes] = {}
         self.bodies: dict[int, bytes] = {}
 

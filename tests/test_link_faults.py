@@ -25,11 +25,12 @@ from bad_broker import (
     takes_one_at_a_time,
 )
 from netlab import WHY_NOT, NetLab
-from real_box import Peer, RealBox, until
+from real_box import Peer, RealBox, box, until
 from vitals import Vitals, quarters_kb
 
 from simulators.broker import Broker, free_port
 
+__all__ = ["box"]  # a fixture
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 needs_netlab = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
@@ -46,15 +47,6 @@ DIALLED_S = 90.0
 """So soon after a line is well the box is there: in sp6 the pause between two dials grows to 60 s."""
 DETECTED_S = {"sp6": 20.0, "dp4": 90.0, "relaxed": 200.0}
 """The contract, section 4: within this a dead line is known."""
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[RealBox]:
-    """A box without power whose broker and central are well; `led_to` leads it to another broker."""
-    with RealBox(tmp_path) as box:
-        box.broker.start()
-        box.start_central()
-        yield box
 
 
 def led_to(box: RealBox, port: int) -> None:

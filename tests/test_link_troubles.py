@@ -23,13 +23,12 @@ from bad_broker import (
     withholds_pubacks,
 )
 from netlab import NetLab
-from real_box import RealBox, until
+from real_box import RealBox, box, until
 from test_link_faults import (
     DETECTED_S,
     DIALLED_S,
     DIALS_MAX,
     Toil,
-    box,
     far,
     in_trouble,
     led_to,

@@ -2,6 +2,7 @@
 
 import random
 
+import outbox_bench
 import pytest
 from bench_box import Bench
 
@@ -18,8 +19,7 @@ LARGE = INNOCENT_BYTES + 500
 
 
 def outbox() -> Outbox:
-    made = Outbox(0, dict.fromkeys(CLASSES, 0), random.Random(1))
-    made.session_up(receive_max=None, packet_bytes_max=None)
+    made = outbox_bench.outbox()
     made.taken(STATE_BYTES)
     made._window.bytes_max = BYTES_MAX  # what fits into it is tested elsewhere
     return made

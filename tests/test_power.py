@@ -10,19 +10,17 @@ import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from hands import INPUTS, Hands, Trap
+from bad_disk import NO_FUSE
+from hands import ALIVE_S_MAX, INPUTS, SEED, Hands, Trap
 from real_box import RealBox, until
 
 from simulators.powerdisk import Fate, PowerDisk
 
 CUTS = int(os.environ.get("CALLBOX_CUTS", "3"))
-SEED = int(os.environ.get("CALLBOX_SEED", str(time.time_ns() % 1_000_000)))
-ALIVE_S_MAX = 0.6
 WAIT_S = 3.0
 QUIET_S = 2.5
 """After a burst and so much silence the journal has been checkpointed."""
@@ -32,10 +30,7 @@ CHANGES = {"start": 40, "write": 60, "stop": 25, "checkpoint": 45, "making": 95}
 KINDS = {"start": 12, "lamp": 36, "any": 12, "write": 20, "stop": 12, "checkpoint": 8}
 """How often, in percent."""
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="/dev/fuse is not there: this kernel has no FUSE"),
-]
+pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(NO_FUSE), reason=NO_FUSE)]
 
 
 class PowerSwitch:

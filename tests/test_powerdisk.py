@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from bad_disk import NO_FUSE
 from real_box import until
 
 from simulators.powerdisk import PowerDisk, PowerError
@@ -26,10 +27,7 @@ while True:
     print(n, flush=True)
 """
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="/dev/fuse is not there: this kernel has no FUSE"),
-]
+pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(NO_FUSE), reason=NO_FUSE)]
 
 
 @pytest.fixture

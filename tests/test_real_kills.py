@@ -9,16 +9,13 @@ import os
 import random
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from hands import INPUTS, Hands, Trap
+from hands import ALIVE_S_MAX, INPUTS, SEED, Hands, Trap
 from real_box import RealBox
 
 KILLS = int(os.environ.get("CALLBOX_KILLS", "6"))
-SEED = int(os.environ.get("CALLBOX_SEED", str(time.time_ns() % 1_000_000)))
-ALIVE_S_MAX = 0.6
 
 
 @pytest.mark.real

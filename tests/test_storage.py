@@ -10,12 +10,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from bench_box import BOX_KEY
-from test_journal import DEADLINE_S, Opened, chain, sealed
+from bad_disk import flip
+from driver_host import DEADLINE_S
+from written import SIGNER, Opened, chain, crashed, sealed, thirty
 
 from agent import storage
 from agent.errors import BoxError
-from agent.identity import Ed25519Signer
 from agent.journal import FILE, Journal
 from agent.kinds import EventClass
 from agent.mail import Recorded, StorageFailed, StorageTight, Survey, Surveyed, Write
@@ -279,30 +279,6 @@ def test_on_a_small_disk_the_wal_stays_small_in_a_storm_that_leaves_no_quiet_sec
 # ---- damage
 
 
-def crashed(tmp_path: Path, fill: Callable[[Opened], None]) -> Path:
-    """A journal as a process that was killed leaves it, with its WAL."""
-    (tmp_path / "made").mkdir()
-    made = Opened(tmp_path / "made" / FILE)
-    made.journal.checkpoint()
-    fill(made)
-    for name in (FILE, f"{FILE}-wal"):
-        shutil.copy(tmp_path / "made" / name, tmp_path / name)
-    made.journal.close()
-    return tmp_path / f"{FILE}-wal"
-
-
-def thirty(made: Opened) -> None:
-    for _ in range(30):
-        made.record("alarm", "scan")
-    made.journal.write([Write(delivered=((2, 2),))])
-
-
-def flip(file: Path, at: int) -> None:
-    content = bytearray(file.read_bytes())
-    content[at] ^= 0x10
-    file.write_bytes(content)
-
-
 @pytest.mark.parametrize("where", [2, 100, 0.3, 0.5, 0.9], ids=str)
 def test_a_flipped_bit_in_the_wal_is_damage_and_not_the_torn_end_of_it(tmp_path: Path, where: float) -> None:
     wal = crashed(tmp_path, thirty)
@@ -333,7 +309,7 @@ def test_what_a_damaged_journal_owed_is_read_out_of_it_alarms_first_and_nothing_
     found = open_journal(tmp_path)
     found.journal.close()
     assert found.aside is not None
-    events = salvage(found.aside, Ed25519Signer(BOX_KEY).public)
+    events = salvage(found.aside, SIGNER.public)
     assert [event.cls for event in events] == sorted((event.cls for event in events), key=lambda cls: cls != "alarm")
     seqs = {event.seq for event in events}
     assert {event.seq for event in events if event.cls == "alarm"} >= set(range(1, 50, 2))
@@ -352,7 +328,7 @@ def test_a_journal_that_cannot_be_copied_makes_place_for_a_new_one(tmp_path: Pat
     assert found.aside is not None and found.aside.exists() and "moved aside" in found.reason
     assert found.journal.opened().seq == 0
     found.journal.close()
-    assert 380 < len(salvage(found.aside, Ed25519Signer(BOX_KEY).public)) < 400
+    assert 380 < len(salvage(found.aside, SIGNER.public)) < 400
 
 
 def test_two_journals_moved_aside_in_one_second_keep_names_of_their_own(tmp_path: Path) -> None:

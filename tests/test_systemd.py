@@ -12,11 +12,9 @@ from typing import IO, Any
 import nspawn
 import pytest
 import trustme
+from nspawn import CACHE, CHECKOUT, STATE
 
-CHECKOUT = Path(__file__).parent.parent
 UNIT = CHECKOUT / "systemd/callbox.service"
-STATE = ("--state-dir", "/var/lib/callbox")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "callbox"
 
 CONFIG = """\
 box: {site: lab, id: nspawn-1, name: "Under a real systemd"}

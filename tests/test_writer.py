@@ -8,20 +8,17 @@ from queue import Empty, Queue
 from typing import Any
 
 import pytest
+from driver_host import DEADLINE_S
 from real_box import until
-from test_journal import DEADLINE_S, chain, sealed
+from written import chain, path, sealed
 
 from agent.events import Event
-from agent.journal import FILE, Journal
+from agent.journal import Journal
 from agent.kinds import EventClass
 from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Survey, Write, one_transaction
 from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Writer
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / FILE
-
+__all__ = ["path"]  # a fixture
 
 # ---- when, in virtual time
 

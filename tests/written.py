@@ -1,7 +1,9 @@
-"""A journal in a state directory, written as the box writes it, and changed as somebody else might."""
+"""A journal, written as the box writes it; in a state directory also changed as somebody else might."""
 
 import json
+import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -13,15 +15,90 @@ from cryptography.hazmat.primitives import serialization
 
 from agent.alarms import Case
 from agent.cli import main
-from agent.events import Chain, Draft, Event, Stamp
+from agent.events import ZERO_HASH, Chain, Draft, Event, Stamp
 from agent.identity import KEY_FILE, Ed25519Signer
 from agent.journal import FILE, Journal
-from agent.mail import Survey, Write
+from agent.kinds import CLASSES, EventClass
+from agent.mail import Fetch, Survey, Write
 from agent.ranges import Hole
 
 SIGNER = Ed25519Signer(BOX_KEY)
+TYPES = {
+    "alarm": "alarm.panic",
+    "trouble": "trouble.ac",
+    "scan": "scan.code",
+    "status": "status.test",
+    "audit": "audit.config",
+}
 TABLES = ("events", "owed", "pending", "owing", "pruned", "parked", "cases", "commands", "settings")
 PEM = BOX_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def chain(name: str, seq: int = 0, prevhash: bytes = ZERO_HASH, key: Ed25519Signer = SIGNER) -> Chain:
+    """The chain of a journal of this name, that goes on behind `seq`."""
+    return Chain("/callbox/s/b", name, "5f0c2a9e", key, seq, prevhash)
+
+
+def sealed(made: Chain, cls: EventClass = "scan") -> Event:
+    data: Any = {"input": "desk"}
+    return made.seal(Draft(f"id-{made.seq + 1}", TYPES[cls], "desk", Stamp(1.0, 1), data))
+
+
+class Opened:
+    """An open journal with the chain that goes on in it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.journal = Journal(path)
+        self.chain = chain(self.journal.opened().name)
+
+    def record(self, *classes: EventClass, **more: Any) -> None:
+        events = tuple(sealed(self.chain, cls) for cls in classes)
+        self.journal.write([Write(events=events, **more)])
+
+    def owe(self, *ranges: tuple[int, int]) -> None:
+        """Central asks for them again; the journal does all of it."""
+        self.journal.write([Write(owe=ranges)])
+        while self.journal.owe_some():
+            pass
+
+    def owed(self) -> list[int]:
+        return sorted(
+            event.seq for cls in CLASSES for event in self.journal.fetch(Fetch(cls, 0, 1000))[0] if event.cls == cls
+        )
+
+    def counted(self) -> int:
+        assert sum(self.journal.pending.values()) == len(self.owed())
+        return len(self.owed())
+
+
+def crashed(tmp_path: Path, fill: Callable[[Opened], None]) -> Path:
+    """A journal as a process that was killed leaves it, with its WAL."""
+    (tmp_path / "made").mkdir()
+    made = Opened(tmp_path / "made" / FILE)
+    made.journal.checkpoint()
+    fill(made)
+    for name in (FILE, f"{FILE}-wal"):
+        shutil.copy(tmp_path / "made" / name, tmp_path / name)
+    made.journal.close()
+    return tmp_path / f"{FILE}-wal"
+
+
+def thirty(made: Opened) -> None:
+    for _ in range(30):
+        made.record("alarm", "scan")
+    made.journal.write([Write(delivered=((2, 2),))])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / FILE
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Opened]:
+    made = Opened(path)
+    yield made
+    made.journal.close()
 
 
 class Written:
@@ -31,7 +108,7 @@ class Written:
         self.state_dir = state_dir
         (state_dir / KEY_FILE).write_bytes(PEM)
         self.journal = Journal(state_dir / FILE)
-        self.chain = Chain("/callbox/s/b", self.journal.name, "5f0c2a9e", SIGNER)
+        self.chain = chain(self.journal.name)
 
     def seal(self, type: str = "scan.code", data: Any = None, chain: Chain | None = None) -> Event:
         """chain: another place for it than the end."""
@@ -57,8 +134,7 @@ class Written:
 
     def before(self, seq: int, *, key: Ed25519Signer = SIGNER, name: str = "") -> Chain:
         """The chain as it was when this event was sealed."""
-        prevhash = sha256(self.body(seq - 1)).digest()
-        return Chain("/callbox/s/b", name or self.journal.name, "5f0c2a9e", key, seq - 1, prevhash)
+        return chain(name or self.journal.name, seq - 1, sha256(self.body(seq - 1)).digest(), key)
 
     def body(self, seq: int) -> bytes:
         [body] = self.journal._sql.execute("SELECT body FROM events WHERE seq=?", [seq]).fetchone()

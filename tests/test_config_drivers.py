@@ -1,0 +1,86 @@
+"""Drivers of others in a config: their keys, their own words, and those that cannot be had."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from config_file import SMALL, english, file, loaded, mistakes
+
+from drivers import registry
+
+__all__ = ["english", "file"]  # fixtures
+
+
+@dataclass(frozen=True)
+class Nothing:
+    pass
+
+
+@dataclass(frozen=True)
+class BadgeInput:
+    codes: ClassVar[bool] = True
+    kind: str
+    keys_seen: tuple[int, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if self.kind == "patrol" and not self.keys_seen:
+            raise ValueError("this reader wants something else")
+
+
+@dataclass(frozen=True)
+class ContactInput:
+    codes: ClassVar[bool] = False
+
+
+class Badge:
+    Options, Input, Output = Nothing, BadgeInput, None
+
+
+class Contact:
+    Options, Input, Output = Nothing, ContactInput, None
+
+
+BADGE = SMALL.replace("type: gpio", "type: badge").replace("pin: 17, ", "")
+
+
+@pytest.fixture
+def badge(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    types = {"badge": Badge, "contact": Contact}
+    monkeypatch.setattr(registry, "driver_type", types.__getitem__)
+    monkeypatch.setattr(registry, "installed", lambda: sorted(types))
+    return iter(())
+
+
+@pytest.mark.usefixtures("badge")
+def test_a_key_of_a_driver_named_as_a_common_one_gets_its_value(file: Path) -> None:
+    assert loaded(file, BADGE.replace("panic", "scan")).inputs[0].keys.kind == "scan"
+
+
+@pytest.mark.usefixtures("badge")
+def test_a_button_cannot_be_an_input_that_gives_codes(file: Path) -> None:
+    assert mistakes(file, BADGE) == [
+        "box.yaml:7: inputs[0].kind: found 'panic'; allowed: scan, patrol: this input gives codes"
+    ]
+
+
+@pytest.mark.usefixtures("badge")
+def test_a_scan_cannot_be_an_input_that_gives_none(file: Path) -> None:
+    [said] = mistakes(file, BADGE.replace("badge", "contact").replace("panic", "scan"))
+    assert said.startswith("box.yaml:7: inputs[0].kind: found 'scan'; allowed: scan only for an input that gives codes")
+
+
+@pytest.mark.usefixtures("badge")
+def test_a_drivers_own_words_stand_at_the_entry_when_they_name_no_key(file: Path) -> None:
+    [said] = mistakes(file, BADGE.replace("panic", "patrol"))
+    assert said == "box.yaml:7: inputs[0]: this reader wants something else"
+
+
+def test_a_driver_that_cannot_be_imported_is_an_error_at_its_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise registry.NoDriverError(f"driver type {name!r} cannot be imported: no lgpio; install what it needs")
+
+    monkeypatch.setattr(registry, "driver_type", broken)
+    [said] = mistakes(file, SMALL)
+    assert said.startswith("box.yaml:5: drivers[0].type: driver type 'gpio' cannot be imported")
