@@ -3,16 +3,17 @@
 Only its owner thread writes it (`agent/writer.py`); `agent/reader.py` is for other processes.
 
 Every statement lets go of the interpreter and has to get it back, which under load takes longer than the statement; so
-an event is one statement (its debt and the count come by triggers), and a fetch is one row.
+events go in by the dozen (their debts and the count come by triggers), and a fetch is one row.
 """
 
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from agent.mail import Cause, Fetch, Survey, Surveyed, Write
 from agent.ranges import Hole, Range, joined
 
 FILE = "journal.db"
+ROWS: Final = 50
+"""Events in one statement."""
 OWING_SEQS: Final = 5_000
 """Boxseqs looked at in one transaction when central asks for events again."""
 EVERY: Final = "class IN (0, 1, 2, 3, 4)"
@@ -148,11 +151,17 @@ class Journal:
         counted = True
         self._sql.execute("BEGIN IMMEDIATE")
         try:
+            events: list[Event] = []
             for write in writes:
-                self._apply(write)
+                events += write.events
+                if len(events) >= ROWS or write != Write(write.events):  # what else it says may be about its events
+                    self._insert(events)
+                    events.clear()
+                    self._apply(write)
                 for event in write.events:
                     pending[event.cls] += 1
                 counted &= not (write.delivered or write.parked or write.prune)
+            self._insert(events)
             if not counted:
                 pending = self._pending()
             self._sql.execute("COMMIT")
@@ -162,10 +171,15 @@ class Journal:
             raise
         self.pending = pending
 
+    def _insert(self, events: Sequence[Event]) -> None:
+        for at in range(0, len(events), ROWS):
+            rows = [(event.seq, CLASSES.index(event.cls), event.body) for event in events[at : at + ROWS]]
+            places = ",".join(["(?,?,?)"] * len(rows))
+            self._sql.execute(f"INSERT INTO events VALUES {places}", [*chain.from_iterable(rows)])  # noqa: S608
+
     def _apply(self, write: Write) -> None:
+        """All but its events."""
         sql = self._sql
-        for event in write.events:
-            sql.execute("INSERT INTO events VALUES (?,?,?)", (event.seq, CLASSES.index(event.cls), event.body))
         for first, last in write.delivered:
             sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq BETWEEN ? AND ?", (first, last))  # noqa: S608
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))

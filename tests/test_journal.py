@@ -13,7 +13,7 @@ from written import SIGNER, Opened, chain, opened, path, sealed
 from agent import schema
 from agent.events import ZERO_HASH
 from agent.identity import verify_chain
-from agent.journal import Journal
+from agent.journal import ROWS, Journal
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Fetch, Write
 from agent.reader import Reader
@@ -68,6 +68,19 @@ def test_a_chain_goes_on_over_a_restart(opened: Opened, path: Path) -> None:
     reader = Reader(path.parent)
     assert verify_chain(reader.events(), SIGNER.public) is None
     reader.close()
+
+
+def test_of_many_events_in_one_transaction_each_is_there_and_what_is_said_of_one_of_them_holds(opened: Opened) -> None:
+    events = [sealed(opened.chain) for _ in range(3 * ROWS + 7)]
+    early, late = events[2], events[-2]
+    writes = [Write(events=(event,)) for event in events]
+    writes[2] = Write(events=(early,), parked={early.seq: "too large"})
+    writes[-2] = Write(events=(late,), delivered=((late.seq, late.seq),))
+    opened.journal.write(writes)
+    owed = [event for event in events if event not in (early, late)]
+    assert opened.journal.fetch(Fetch("scan", 0, 500)) == (tuple(owed), False)
+    assert opened.journal.everything() == events
+    assert opened.journal.pending["scan"] == len(owed)
 
 
 def test_a_transaction_is_whole_or_nothing_of_it(opened: Opened) -> None:
