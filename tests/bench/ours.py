@@ -123,9 +123,12 @@ def edges(box: RealBox, after: int = 0) -> dict[int, float]:
 
 
 def recorded(box: RealBox, cls: EventClass) -> int:
-    """How many events of a class are in the journal."""
+    """How many events of a class are in the journal, by their ids: one that moved there from memory is one."""
     with closing(sqlite3.connect(f"file:{box.state_dir / 'journal.db'}?mode=ro", uri=True)) as db:
-        [count] = db.execute("SELECT count(*) FROM events WHERE class = ?", [CLASSES.index(cls)]).fetchone()
+        [count] = db.execute(
+            "SELECT count(DISTINCT json_extract(CAST(body AS TEXT), '$.id')) FROM events WHERE class = ?",
+            [CLASSES.index(cls)],
+        ).fetchone()
     return int(count)
 
 
