@@ -232,9 +232,14 @@ class RealBox:
 
     def press(self, pin: int = BUTTON) -> float:
         """Pushes a button and lets it go; the monotonic second before."""
+        at_s = self.push(pin)
+        self.board.drive(pin, 1)
+        return at_s
+
+    def push(self, pin: int) -> float:
+        """Pushes a button; the monotonic second before."""
         at_s = time.monotonic()
         self.board.drive(pin, 0)
-        self.board.drive(pin, 1)
         return at_s
 
     def lit(self, pin: int, since_s: float, deadline_s: float = DEADLINE_S) -> float:

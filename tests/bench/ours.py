@@ -174,8 +174,10 @@ def press_to_lamp(
         for begin in (between, lambda: None):
             pause.wait(rng.uniform(*PAUSE_S))
             begin()
-        pressed_s = box.press(BUTTONS[len(taken) % len(BUTTONS)])
+        button = BUTTONS[len(taken) % len(BUTTONS)]
+        pressed_s = box.push(button)
         taken.append((pressed_s, box.lit(AMBER, pressed_s)))
+        box.board.drive(button, 1)  # no hand lets go within the milliseconds that this takes
         box.press(RESET)
         until(lambda: not box.board.levels()[AMBER], "the lamp is dark")
     return taken
