@@ -66,6 +66,7 @@ class Outbox:
         self._lanes = {cls: Lane(on_disk=pending.get(cls, 0) > 0) for cls in CLASSES}
         self._bulk = [lane for cls, lane in self._lanes.items() if cls != "alarm"]
         self._recorded, self._through = seq, 0
+        self._told: set[Range] = set()
         self._due: list[tuple[float, int, int, Parcel]] = []
         self._flight: dict[int, Parcel] = {}
         self._tries: dict[int, int] = {}
@@ -249,7 +250,7 @@ class Outbox:
     # ---- central's word
 
     def receipt(self, through: int, also: Iterable[Range], batch: int | None) -> list[Range] | str:
-        """What central has stored: the ranges that are owed no more, or why the receipt cannot be right."""
+        """What central has stored: the ranges that are owed no more since, or why the receipt cannot be right."""
         ranges = [(first, last) for first, last in [(1, through), *also] if first <= last]
         highest = max((last for _, last in ranges), default=0)
         if highest > self._recorded:
@@ -260,7 +261,9 @@ class Outbox:
             ranges[:1] = [(self._through + 1, ranges[0][1])] if new else []
         self._through = max(self._through, through)
         self._forget(ranges)
-        return ranges
+        # Central names what is beyond `through` in every receipt; the journal is told once.
+        told, self._told = self._told, set(ranges)
+        return [each for each in ranges if each not in told]
 
     def refused(self, seqs: Iterable[int]) -> list[Event]:
         """What central refuses for good, taken out; those alone that were on their way, to be parked."""
@@ -287,6 +290,7 @@ class Outbox:
     def owed_again(self, first: int) -> None:
         """The journal owes events again, from this boxseq on."""
         self._through = min(self._through, first - 1)
+        self._told.clear()
         for lane in self._lanes.values():
             lane.reload(first)
 

@@ -218,7 +218,7 @@ class Uplink:
     def receipt(self, receipt: Receipt, now_s: float) -> list[Range] | str:
         """Central's word: the ranges that are owed no more, or why it cannot be right."""
         stored = self.outbox.receipt(receipt.through, receipt.also, receipt.batch)
-        if (stored and not isinstance(stored, str)) or receipt.refused:
+        if receipt.refused or (not isinstance(stored, str) and (stored or receipt.also)):
             self._heard(now_s)
         return stored
 

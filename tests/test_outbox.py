@@ -104,6 +104,24 @@ def test_a_receipt_that_comes_twice_or_late_does_no_harm() -> None:
     assert sender.all() == [6]
 
 
+def test_what_lies_beyond_is_named_to_the_journal_once_and_again_when_there_is_more_or_it_is_owed_again() -> None:
+    made = outbox()
+    recorded(made, *[event(seq) for seq in range(1, 10)])
+    assert made.receipt(1, [(5, 6)], None) == [(1, 1), (5, 6)]
+    assert made.receipt(2, [(5, 6)], None) == [(2, 2)]
+    assert made.receipt(2, [(5, 7)], None) == [(5, 7)]
+    made.owed_again(5)
+    assert made.receipt(2, [(5, 7)], None) == [(5, 7)]
+
+
+def test_an_event_that_came_back_from_the_journal_behind_its_receipt_is_forgotten_at_the_next() -> None:
+    made = outbox(3, {"scan": 1})
+    assert made.receipt(0, [(3, 3)], None) == [(3, 3)]
+    made.fetched("scan", [event(3)], False)
+    assert made.receipt(0, [(3, 3)], None) == []
+    assert Sender(made).all() == []
+
+
 def test_a_receipt_for_what_does_not_exist_is_refused_and_changes_nothing() -> None:
     made = outbox()
     recorded(made, event(1), event(2))
@@ -139,8 +157,8 @@ def test_huge_and_many_ranges_are_cheap() -> None:
     sender = Sender(made)
     sender.all()
     began_s = time.process_time()
-    for _ in range(20):
-        assert made.receipt(0, [(1, 9_999_999), *((n, n) for n in range(1, 10_000))], None)
+    for more in range(20):
+        assert made.receipt(0, [(1, 9_999_980 + more), *((n, n) for n in range(1, 10_000))], None)
     assert time.process_time() - began_s < 10
     assert made.receipt(10_000_000, [(10_000_001, 10_001_000)], None)
     made.session_down()
