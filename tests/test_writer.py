@@ -73,12 +73,12 @@ def test_a_scan_that_comes_alone_is_written_at_once(turns: Turns) -> None:
         assert len(turns.commits(now_s)) == 1
 
 
-def test_a_storm_of_scans_is_written_ten_times_a_second_and_a_flood_in_groups(turns: Turns) -> None:
+def test_a_storm_of_scans_is_written_twenty_times_a_second_and_a_flood_in_groups(turns: Turns) -> None:
     commits = []
     for number in range(1_000):  # 500 a second
         turns.ask(turns.add("scan"))
         commits += turns.commits(10 + number / 500)
-    assert 15 <= len(commits) <= 21
+    assert 30 <= len(commits) <= 41
     for _ in range(PACE_WRITES):
         turns.ask(turns.add("scan"))
     assert turns.commits(12.0)[-1] == 1_000 + PACE_WRITES
@@ -110,7 +110,7 @@ def test_an_alarm_that_comes_while_scans_are_being_written_goes_with_them(turns:
     assert turns.commits(10.0) == [6]
 
 
-def test_marks_wait_for_the_next_event_or_a_second_and_never_hold_up_an_alarm(turns: Turns) -> None:
+def test_marks_wait_for_the_next_event_or_a_second(turns: Turns) -> None:
     turns.ask(turns.add("scan", "scan"))
     turns.commits(10.0)
     turns.ask(Write(delivered=((1, 1),)))
@@ -119,10 +119,22 @@ def test_marks_wait_for_the_next_event_or_a_second_and_never_hold_up_an_alarm(tu
     assert turns.turn(10.6) == pytest.approx(10.5 + SETTLE_S)
     assert turns.commits(10.5 + SETTLE_S) == [2]
     turns.ask(Write(delivered=tuple((seq, seq) for seq in range(1, 20_000, 2))))
-    turns.ask(turns.add("alarm"))
+    turns.ask(turns.add("scan"))
     turns.turn(20.0)
     assert len(turns._marks) == 10_000 - MARKS_MAX, "the rest comes later"
     assert turns.answers[-1].through == 3  # type: ignore[union-attr]
+
+
+def test_no_alarm_carries_marks_and_a_flood_of_alarms_holds_them_up_for_no_more_than_a_second(turns: Turns) -> None:
+    turns.ask(turns.add("scan"))
+    turns.commits(10.0)
+    turns.ask(Write(delivered=((1, 1),)))
+    owed = []
+    for number in range(14):
+        turns.ask(turns.add("alarm"))
+        turns.turn(10.1 + number / 10)  # one transaction: the next alarm is there before another could be
+        owed.append(turns.journal.pending["scan"])
+    assert owed == [1] * 10 + [0] * 4
 
 
 def test_what_central_asks_for_again_is_owed_after_the_marks_that_came_before(turns: Turns) -> None:
@@ -131,6 +143,7 @@ def test_what_central_asks_for_again_is_owed_after_the_marks_that_came_before(tu
     turns.ask(Write(delivered=((1, 2),)))
     turns.ask(turns.add("audit", owe=((1, 1),)))
     turns.commits(11.0)
+    turns.commits(11.0 + SETTLE_S)
     again = [answer for answer in turns.answers if isinstance(answer, OwedAgain)]
     assert [(answer.first, answer.pending["scan"]) for answer in again] == [(1, 1)]
 
