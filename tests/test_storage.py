@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from agent.mail import Recorded, StorageFailed, StorageTight, Survey, Surveyed, 
 from agent.reserve import FILE as RESERVE
 from agent.reserve import Reserve
 from agent.salvage import salvage
-from agent.storage import COPY, LEFT, await_disk, open_journal, renewed_journal
+from agent.storage import COPY, LEFT, await_disk, open_journal, promised_by_wal, renewed_journal
 from agent.writer import Answer, Writer
 
 CLASSES: tuple[EventClass, ...] = ("alarm", "scan", "audit")
@@ -299,6 +300,22 @@ def test_a_torn_end_of_the_wal_is_no_damage(tmp_path: Path, cut: int) -> None:
     assert (found.reason, found.aside) == ("", None)
     assert found.journal.opened().seq >= 54
     found.journal.close()
+
+
+def test_the_wal_is_read_a_little_at_a_time(tmp_path: Path) -> None:
+    """Read whole, it would make the process keep megabytes for each thread, as long as it lives."""
+
+    def much(made: Opened) -> None:
+        while made.journal.wal_bytes() < 2**21:
+            made.record(*CLASSES * 30)
+
+    wal = crashed(tmp_path, much)
+    tracemalloc.start()
+    try:
+        assert promised_by_wal(tmp_path / FILE) > 0
+        assert tracemalloc.get_traced_memory()[1] < wal.stat().st_size / 16
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_a_damaged_journal_owed_is_read_out_of_it_alarms_first_and_nothing_that_is_not_ours(
