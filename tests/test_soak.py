@@ -41,9 +41,9 @@ EVERY_TROUBLE = 6
 """In one round of so many, it is waited for that no trouble is left; a link that failed is believed only by and by."""
 ALARM_S = 2.0
 """A press is at central within this while no fault is on: after it the lamp would turn to "waiting"."""
-GROWTH_KB_MAX = 12_288
-"""From the second quarter of the longest life to the last. SQLite's caches and a disk that comes back to a journal of
-thousands of events take some 11 MB once, whenever in a life that is; four such returns more took 0.2 MB."""
+GROWTH_KB_MAX = 4_096
+"""From the second quarter of the longest life to the last. SQLite's cache may be empty then and full now (2 MB); the
+caches of a journal that was copied back, kept in one more arena (`storage.promised_by_wal`), are more than 4 MB."""
 LIFE_S_MIN = 300
 """A life is long enough for that to be asked of it."""
 GROWTH_MAX = 4
