@@ -134,7 +134,7 @@ def alarms(box: RealBox) -> list[dict[str, Any]]:
     return sorted(found, key=lambda event: event["data"]["count"])
 
 
-def fill(box: RealBox, scans: int = 1500) -> None:
+def fill(box: RealBox, scans: int = 3000) -> None:
     """More scans than the disk has room for."""
     for number in range(scans):
         box.scan(f"ticket-{number:05d}")
