@@ -37,7 +37,7 @@ def draw(
     figure.set_facecolor("white")
     rates, waits = figure.subplots(1, 2, sharey=True)
     _frame(rates, "Draining a backlog: events a second", names)
-    _frame(waits, "A new alarm in the middle of it: median to p99, ms", names)
+    _frame(waits, "An alarm in the middle of it: median to p99", names)
     rates.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     waits.xaxis.set_major_formatter(lambda value, _: f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s")
     for at, (name, color) in enumerate(zip(names, colors, strict=True)):
