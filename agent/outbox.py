@@ -28,9 +28,9 @@ ALARM_SLOTS: Final = 2
 SENT_MAX: Final = 5_000
 SENT_BYTES_MAX: Final = 4_194_304
 """Sent and without receipt, of alarms and of the rest each: it bounds memory when central is silent."""
-READY_MAX: Final = 400
+READY_MAX: Final = 800
 """Events of one class held ready; further ones wait in the journal."""
-FETCH_MAX: Final = 200
+FETCH_MAX: Final = 400
 """Events asked of the journal at once: a new alarm may have to wait for the answer."""
 BATCH_BYTES_MAX: Final = 32_768
 BATCH_SHARE: Final = 4
