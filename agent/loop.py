@@ -4,13 +4,12 @@ import gc
 import logging
 import random
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agent import notify
+from agent import notify, threads
 from agent.box import Box
 from agent.clock import Clock
 from agent.events import Event, Stamp
@@ -40,6 +39,7 @@ from agent.reserve import Reserve
 from agent.salvage import salvage
 from agent.status import Answer, StatusServer
 from agent.storage import Found, await_disk
+from agent.threads import SIGNALS
 from agent.wires import make_wires
 from agent.writer import Writer
 from drivers.contract import Reading
@@ -54,9 +54,6 @@ Reopen = Callable[[], tuple[Found, Signer]]
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Blocked but while the loop runs: the kernel keeps one that comes earlier, also over the `exec` of a reload, where it
-would be lost, or end the process by its default."""
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""
@@ -286,7 +283,7 @@ class Loop:
             self._salvaged.append(salvage(aside, self._key))
             self._mailbox.wake()
 
-        threading.Thread(target=read, name="salvage", daemon=True).start()
+        threads.start(read, "salvage")
 
     def _answer(self, request: dict[str, Any], answer: Answer) -> None:
         """What somebody asks at the box itself."""

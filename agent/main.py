@@ -15,8 +15,9 @@ from agent.clock import Clock, boot_id
 from agent.errors import BoxError
 from agent.identity import KEY_FILE, Ed25519Signer, Signer, load_or_make_key
 from agent.journal import Journal
-from agent.loop import SIGNALS, Loop
+from agent.loop import Loop
 from agent.storage import Found, open_journal, renewed_journal
+from agent.threads import SIGNALS
 
 log = logging.getLogger("callbox")
 LOCK = "lock"

@@ -22,6 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent import threads
 from agent.commands import PAYLOAD_BYTES_MAX
 from agent.errors import BoxError, link_error
 from agent.mail import Acked, Answered, Arrived, Connect, Publish, SessionDown, SessionUp
@@ -69,8 +70,7 @@ class Session:
         self._client: Client | None = None
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._waking, self._ended = threading.Lock(), False
-        self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, f"mqtt-{self.name}")
 
     # ---- called by the loop
 
@@ -284,9 +284,7 @@ class Session:
 
 def probe(link: "Link", number: int, answer: Callable[[Answered], None]) -> None:
     """Finds out in a thread of its own whether somebody is there, by a TCP and TLS handshake, and answers."""
-    threading.Thread(
-        target=lambda: answer(Answered(number, _probe(link))), name=f"probe-{link.host}", daemon=True
-    ).start()
+    threads.start(lambda: answer(Answered(number, _probe(link))), f"probe-{link.host}")
 
 
 def _probe(link: "Link") -> str:

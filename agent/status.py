@@ -7,7 +7,6 @@ hung box does not look healthy.
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from agent import threads
 from agent.errors import BoxError
 
 SOCKET = "status.sock"
@@ -38,7 +38,7 @@ class StatusServer:
         self._door.bind(str(path))
         path.chmod(0o660)
         self._door.listen(4)
-        threading.Thread(target=self._run, name="status", daemon=True).start()
+        threads.start(self._run, "status")
 
     def serve(self, handle: Callable[[dict[str, Any], Answer], None]) -> None:
         """In the loop: hands over what is asked, if anything is."""

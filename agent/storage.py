@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from agent import threads
 from agent.errors import BoxError, sqlite_error
 from agent.journal import FILE, Journal, connect
 
@@ -98,7 +99,7 @@ def await_disk(reopen: Callable[[], T], left: Callable[[], bool], back: Callable
             back(again)
             return
 
-    threading.Thread(target=run, name="disk-return", daemon=True).start()
+    threads.start(run, "disk-return")
 
 
 def _usable_or_new(state_dir: Path) -> Found:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from agent import threads
 from drivers.contract import Driver, DriverError, Health, Reading
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class Wire:
         """Set once each input has been heard of, good or not: from then on no press is missed."""
         if not inputs:
             self.spoke.set()
-        self._thread = threading.Thread(target=self._run, name=f"wire-{name}", daemon=True)
+        self._thread: threading.Thread
+        """Since `start`."""
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = threads.start(self._run, f"wire-{self.name}")
 
     def stop(self) -> None:
         """Asks the driver to end; it does within about a second."""

@@ -18,6 +18,7 @@ from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
+from agent import threads
 from agent.errors import disk_full, sqlite_error
 from agent.journal import Journal
 from agent.mail import (
@@ -70,8 +71,7 @@ class Writer:
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._closing = self._keep = False
         self.progress_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, "journal")
 
     def _start(self, journal: Journal, answer: Callable[[Answer], None], reserve: Reserve | None = None) -> None:
         self.journal, self._answer, self._reserve = journal, answer, reserve
@@ -239,8 +239,7 @@ class Writer:
                 self._empty_wal()
         elif self._helper is None or not self._helper.is_alive():
             self._pages = 0
-            self._helper = threading.Thread(target=self._checkpoint, name="journal-checkpoint", daemon=True)
-            self._helper.start()
+            self._helper = threads.start(self._checkpoint, "journal-checkpoint")
 
     def _bound_wal(self) -> None:
         """In a flood nothing else ends: a helper that checkpoints beside it never catches up on a small disk."""

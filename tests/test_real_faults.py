@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import sqlite3
 import time
@@ -16,6 +17,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from real_box import AMBER, NAME, RED, Peer, RealBox, until
 
+from agent.threads import SIGNALS
 from simulators.central import wire
 from simulators.central.server import OPERATOR
 
@@ -282,6 +284,18 @@ def test_signals_that_come_while_the_box_starts_itself_anew_are_neither_lost_nor
         until(lambda: box.code is not None, "it ends")
         assert (box.pid, box.code) == (pid, 0)
         assert json.loads(box.journal()[-1])["type"] == "callbox.status.stopping"
+
+
+def test_no_thread_beside_the_deciding_one_takes_a_signal(box: RealBox) -> None:
+    """It might outlive the loop by a moment, and take what is meant for the process that the box becomes."""
+    tasks = Path(f"/proc/{box.pid}/task")
+    blocked = {}
+    for task in tasks.iterdir():
+        [mask] = re.findall(r"^SigBlk:\s*([0-9a-f]+)$", (task / "status").read_text(), re.MULTILINE)
+        blocked[int(task.name)] = {number for number in SIGNALS if int(mask, 16) >> (number - 1) & 1}
+    assert blocked.pop(box.pid) == set()
+    assert len(blocked) >= 5, "journal, status, a session, and the wires"
+    assert all(found == set(SIGNALS) for found in blocked.values())
 
 
 # ---- the disk
