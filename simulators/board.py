@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from agent.text import t
+from simulators.process import until_stopped
 
 PIN_MAX = 53
 LINE_BYTES_MAX = 1024
@@ -212,6 +213,6 @@ def _run(args: argparse.Namespace) -> int:
         return 1
     with suppress(KeyboardInterrupt):
         print(t("sim.board.up", path=args.socket), flush=True)
-        threading.Event().wait()
+        until_stopped()
     board.stop()
     return 0

@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, Self
 
 from agent.text import t
-from simulators.process import spawn, stop, tail
+from simulators.process import spawn, stop, tail, until_stopped
 
 READY_S = 10.0
 PORTS = 10_000, 32_768
@@ -248,7 +248,7 @@ def _run(args: argparse.Namespace) -> int:
         with Broker(args.port, embedded=args.embedded) as broker:
             name = "rumqttd" if broker.embedded else "mosquitto"
             print(t("sim.broker.up", name=name, url=f"mqtt://127.0.0.1:{broker.port}", log=broker.log), flush=True)
-            threading.Event().wait()
+            until_stopped()
     except BrokerError as error:
         print(error, file=sys.stderr)
         return 1

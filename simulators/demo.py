@@ -6,7 +6,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from simulators.central.wire import load_key, public
 from simulators.demo_box import DemoBox
 from simulators.demo_script import DemoError, Script, Witness
 from simulators.line import LinePanel
+from simulators.process import until_stopped
 from simulators.wan import Wan
 
 CONFIG = Path(__file__).resolve().parent.parent / "config" / "demo.yaml"
@@ -49,7 +49,7 @@ def main(once: bool, http_port: int | None, as_json: bool) -> int:
                 code = demo.once(as_json)
             else:
                 print(t("demo.page", url=demo.central.url), t("demo.stop"), sep="\n", flush=True)
-                threading.Event().wait()
+                until_stopped()
     except KeyboardInterrupt:
         code = 1 if once else 0
     except (DemoError, BrokerError, OSError) as error:

@@ -16,13 +16,13 @@ import re
 import select
 import signal
 import sys
-import threading
 import tty
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from agent.text import t
+from simulators.process import until_stopped
 
 SEND_TIMEOUT_S = 1.0
 ESCAPE = re.compile(rb"\\(r|n|\\|x[0-9A-Fa-f]{2})")
@@ -132,5 +132,5 @@ def _run(args: argparse.Namespace) -> int:
         print(panel.path, flush=True)
         for line in sys.stdin:
             print(obey(panel, line.rstrip("\n")), flush=True)
-        threading.Event().wait()  # the input has ended, the panel has not
+        until_stopped()  # the input has ended, the panel has not
     return 0

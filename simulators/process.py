@@ -1,11 +1,13 @@
 """Child processes that never outlive us: not after a crash, not after SIGKILL."""
 
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TERMINATE_S = 5.0
+HEED_S = 0.5
 
 # PR_SET_PDEATHSIG fires when the *thread* that forked ends, so all children come from one thread that never does.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")
@@ -39,6 +41,17 @@ def stop(process: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def until_stopped(stopped: threading.Event | None = None) -> None:
+    """Waits for `stopped`, or for ever; what a signal's handler raises ends it.
+
+    Also when the signal came an instant before the wait, or to another thread: Python calls the handler between two
+    steps of the main thread, and a single wait without end has no second step.
+    """
+    stopped = stopped or threading.Event()
+    while not stopped.wait(HEED_S):
+        pass
 
 
 def tail(log: Path, lines: int = 8) -> str:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from agent.text import t
+from simulators.process import until_stopped
 
 BUFFER_BYTES = 65536  # held in each direction of one connection; then the sender's own TCP has to wait
 SLICE_S = 0.01  # a slow line sends what fits into this time, then looks again whether it is stalled
@@ -360,5 +361,5 @@ def _run(args: argparse.Namespace) -> int:
         print(json.dumps(wan.state()), flush=True)
         for line in sys.stdin:
             print(json.dumps(wan.command(line)), flush=True)
-        threading.Event().wait()  # the input has ended, the link has not
+        until_stopped()  # the input has ended, the link has not
     return 0

@@ -21,6 +21,7 @@ from simulators.central.hub import Bench as BenchNews
 from simulators.central.hub import Hub
 from simulators.central.store import Store
 from simulators.central.web import Web
+from simulators.process import until_stopped
 
 OPERATOR = "duty-desk"
 
@@ -120,6 +121,6 @@ def run(args: argparse.Namespace) -> int:
     central.start()
     keys = {"url": central.url, "operator": central.operator_public_key, "central": central.central_public_key}
     print(t("sim.central.ready", **keys), flush=True)
-    done.wait()
+    until_stopped(done)
     central.stop()
     return 0
