@@ -67,25 +67,25 @@ def test_the_id_of_an_alarm_survives_the_move_so_that_central_can_drop_a_repeat(
     assert moved["data"]["case"] == asked.id
 
 
-def test_on_a_failed_disk_the_lamp_shows_the_fault_and_never_recorded() -> None:
+def pressed_as_the_disk_fails() -> Bench:
     bench = Bench()
     bench.connect()
     bench.disk_works = False
     bench.edge("alarm-1", True)
     bench.wait(0.1)
     bench.fail_disk()
+    return bench
+
+
+def test_on_a_failed_disk_the_lamp_shows_the_fault_and_never_recorded() -> None:
+    bench = pressed_as_the_disk_fails()
     changes = [bench.shows(0.0625) for _ in range(64)]
     assert changes.count(True) in range(28, 37), "fast, half of the time"
     assert sum(one != other for one, other in pairwise(changes)) >= 24
 
 
 def test_on_a_failed_disk_received_is_still_centrals_word() -> None:
-    bench = Bench()
-    bench.connect()
-    bench.disk_works = False
-    bench.edge("alarm-1", True)
-    bench.wait(0.1)
-    bench.fail_disk()
+    bench = pressed_as_the_disk_fails()
     before = {(action.output, action.on) for action in bench.did if isinstance(action, SetOutput)}
     assert before
     bench.receipt(through=len(bench.events))

@@ -5,6 +5,7 @@ import random
 import pytest
 from outbox_bench import Disk, Sender, drained, event, outbox, recorded
 
+from agent.events import Event
 from agent.kinds import CLASSES
 from agent.outbox import READY_MAX, WINDOW, Outbox
 
@@ -107,13 +108,20 @@ def test_a_fetch_that_was_out_when_central_asked_again_loses_nothing(lowest: int
     assert sorted(drained(made, disk)) == list(range(min(lowest, 151), 301))
 
 
-def test_what_is_on_its_way_when_central_asks_again_is_not_sent_at_once() -> None:
+def asked_for_again() -> tuple[list[Event], Sender]:
+    """Five events are on their way, and central asks for them again."""
     events = [event(seq) for seq in range(1, 6)]
     made = outbox()
     recorded(made, *events)
     sender = Sender(made)
     sender.all()
     made.owed_again(1)
+    return events, sender
+
+
+def test_what_is_on_its_way_when_central_asks_again_is_not_sent_at_once() -> None:
+    events, sender = asked_for_again()
+    made = sender.outbox
     for fetch in made.wants():
         Disk(events).answer(made, fetch)
     assert sender.all() == []
@@ -134,12 +142,8 @@ def test_what_waits_below_a_range_that_central_asks_for_again_goes_out_too() -> 
 
 @pytest.mark.parametrize("happens", ["session down", "timeout"])
 def test_what_comes_back_while_it_is_fetched_again_is_sent_once(happens: str) -> None:
-    events = [event(seq) for seq in range(1, 6)]
-    made = outbox()
-    recorded(made, *events)
-    sender = Sender(made)
-    sender.all()
-    made.owed_again(1)
+    events, sender = asked_for_again()
+    made = sender.outbox
     fetches = made.wants()
     if happens == "session down":
         made.session_down()

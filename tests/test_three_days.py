@@ -6,7 +6,8 @@ from unittest import mock
 
 import pytest
 from test_world import run
-from world import World, load_config
+from world import World
+from world_config import load_config
 
 HOUR_S, HOURS = 3600.0, 72
 PAUSE_S = 5.0

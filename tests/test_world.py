@@ -18,7 +18,8 @@ from typing import Any, Final
 from unittest import mock
 
 import pytest
-from world import World, load_config
+from world import World
+from world_config import load_config
 from world_disk import Disk, PowerCutError, Where
 from world_storm import live, three_presses
 from world_wire import ViolationError

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import rfc8785
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakebox import b64
 from world_check import Checker
+from world_config import BOX_KEY, CENTRAL_KEY, GUEST_KEY, OPERATOR_KEY
 from world_disk import Disk, PowerCutError
 from world_ledger import BUTTONS, SAFE_S, Ledger
 from world_wire import Broker, Central, ViolationError
 from world_worker import Worker
 
-from agent import config as config_module
 from agent.box import Box
+from agent.config import Config
 from agent.events import Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer
 from agent.journal import Journal
@@ -34,51 +34,12 @@ from drivers.contract import Code, Edge, Health, Reading
 EPOCH_S: Final = 1_800_000_000.0
 STEP_S: Final = 1e-6
 STEPS_MAX: Final = 2_000
-CONFIG: Final = """
-box: {site: test, id: box-1, name: "Box of the simulated world"}
-state_dir: /var/lib/callbox
-links: [{url: "mqtt://first"}, {url: "mqtt://second"}]
-central_key: CENTRAL
-drivers: [{id: gpio0, type: gpio}, {id: panel, type: line, port: /dev/panel}]
-inputs:
-  - {id: alarm-1, driver: gpio0, pin: 17, kind: panic}
-  - {id: fire-1, driver: gpio0, pin: 18, kind: fire}
-  - {id: counter, driver: gpio0, pin: 5, kind: holdup}
-  - {id: door, driver: gpio0, pin: 22, kind: tamper, debounce_ms: 100}
-  - {id: mains, driver: gpio0, pin: 6, kind: ac}
-  - {id: key, driver: gpio0, pin: 16, kind: reset}
-  - {id: desk, driver: panel, pressed: '^S:(?P<code>.+)$', kind: scan}
-outputs:
-  - {id: amber, driver: gpio0, pin: 27, role: feedback, color: amber}
-  - {id: green, driver: gpio0, pin: 23, role: feedback, color: green}
-  - {id: red, driver: gpio0, pin: 24, role: feedback, color: red}
-operators:
-  - {name: duty, key: OPERATOR, may: [acknowledge, close, resend, test]}
-  - {name: guest, key: GUEST, may: [capture]}
-"""
-
-
-def _key(name: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32))
-
-
-BOX_KEY, CENTRAL_KEY, OPERATOR_KEY, GUEST_KEY = map(_key, ("box", "central", "operator", "guest"))
-
-
-def load_config(folder: Path) -> config_module.Config:
-    """The config of every world, read once."""
-    text = CONFIG
-    for word, key in (("CENTRAL", CENTRAL_KEY), ("OPERATOR", OPERATOR_KEY), ("GUEST", GUEST_KEY)):
-        text = text.replace(word, b64(key.public_key().public_bytes_raw()))
-    file = folder / "box.yaml"
-    file.write_text(text)
-    return config_module.load(file)
 
 
 class World:
     """Everything around one box, and the box in it."""
 
-    def __init__(self, seed: int, folder: Path, config: config_module.Config) -> None:
+    def __init__(self, seed: int, folder: Path, config: Config) -> None:
         self.rng, self.seen, self.seed = random.Random(seed), Counter[str](), seed
         self.t = self.wall_step_s = self.healed_s = 0.0
         self.stormy = self.cuts = True

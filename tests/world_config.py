@@ -1,0 +1,49 @@
+"""The config of the simulated worlds' box, and the keys of all who take part."""
+
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fakebox import b64
+
+from agent.config import Config, load
+
+CONFIG: Final = """
+box: {site: test, id: box-1, name: "Box of the simulated world"}
+state_dir: /var/lib/callbox
+links: [{url: "mqtt://first"}, {url: "mqtt://second"}]
+central_key: CENTRAL
+drivers: [{id: gpio0, type: gpio}, {id: panel, type: line, port: /dev/panel}]
+inputs:
+  - {id: alarm-1, driver: gpio0, pin: 17, kind: panic}
+  - {id: fire-1, driver: gpio0, pin: 18, kind: fire}
+  - {id: counter, driver: gpio0, pin: 5, kind: holdup}
+  - {id: door, driver: gpio0, pin: 22, kind: tamper, debounce_ms: 100}
+  - {id: mains, driver: gpio0, pin: 6, kind: ac}
+  - {id: key, driver: gpio0, pin: 16, kind: reset}
+  - {id: desk, driver: panel, pressed: '^S:(?P<code>.+)$', kind: scan}
+outputs:
+  - {id: amber, driver: gpio0, pin: 27, role: feedback, color: amber}
+  - {id: green, driver: gpio0, pin: 23, role: feedback, color: green}
+  - {id: red, driver: gpio0, pin: 24, role: feedback, color: red}
+operators:
+  - {name: duty, key: OPERATOR, may: [acknowledge, close, resend, test]}
+  - {name: guest, key: GUEST, may: [capture]}
+"""
+
+
+def _key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32))
+
+
+BOX_KEY, CENTRAL_KEY, OPERATOR_KEY, GUEST_KEY = map(_key, ("box", "central", "operator", "guest"))
+
+
+def load_config(folder: Path) -> Config:
+    """The config of every world, read once."""
+    text = CONFIG
+    for word, key in (("CENTRAL", CENTRAL_KEY), ("OPERATOR", OPERATOR_KEY), ("GUEST", GUEST_KEY)):
+        text = text.replace(word, b64(key.public_key().public_bytes_raw()))
+    file = folder / "box.yaml"
+    file.write_text(text)
+    return load(file)
