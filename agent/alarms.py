@@ -82,8 +82,11 @@ class Alarms:
         """The open case of an input."""
         return next((case for case in self.open.values() if case.input == input_id), None)
 
-    def press(self, input_id: str, kind: str, presses: int, at: Stamp, data: ChangeData) -> None:
-        """A press, or `presses` merged ones: opens a case or counts in the open one, and wants an answer again."""
+    def press(self, input_id: str, kind: str, presses: int, at: Stamp, data: ChangeData) -> str:
+        """A press, or `presses` merged ones: opens a case or counts in the open one, and wants an answer again.
+
+        Returns the case's id.
+        """
         id = self._recorder.new_id()
         case = self.of(input_id)
         if case is None:
@@ -104,6 +107,7 @@ class Alarms:
             cases={case.id: case.stored(acknowledged=False)},
             then=shown,
         )
+        return case.id
 
     def restore(self, input_id: str, kind: str, at: Stamp, data: ChangeData) -> None:
         """A contact is idle again; its case stays open until a person closes it."""
@@ -114,15 +118,20 @@ class Alarms:
             alarm["count"] = data["changes"]
         self._recorder.record(KINDS[kind].event, input_id, alarm, at=at)
 
-    def cancel(self, input_id: str, at: Stamp, data: ChangeData) -> None:
-        """A second message about the newest alarm that is not silent, never a suppression."""
+    def cancel(self, input_id: str, at: Stamp, data: ChangeData) -> str:
+        """A second message about the newest alarm that is not silent, never a suppression.
+
+        Returns the case's id; its own where none is open.
+        """
+        id = self._recorder.new_id()
         newest = max((c for c in self.open.values() if not c.silent), key=lambda case: case.last_seq, default=None)
         cancelled: CancelledData = {**data}
         if newest is not None:
             cancelled["alarm"] = cancelled["case"] = newest.id
         if "changes" in data:
             cancelled["count"] = data["changes"]
-        self._recorder.record("alarm.cancelled", input_id, cancelled, at=at)
+        self._recorder.record("alarm.cancelled", input_id, cancelled, id=id, at=at)
+        return newest.id if newest is not None else id
 
     def reset(self, at: Stamp) -> None:
         """The reset input at the place closes everything that is not silent."""

@@ -8,12 +8,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from agent import __version__
 from agent.alarms import Alarms
 from agent.central import Central
-from agent.events import Event, Stamp, rfc3339
+from agent.events import Event, Stamp
 from agent.feedback import Feedback, Show
-from agent.identity import Signer, b64
+from agent.identity import Signer
 from agent.keeping import Keeping
 from agent.link import Link
 from agent.mail import (
@@ -38,10 +37,24 @@ from agent.mail import (
     Write,
     one_transaction,
 )
-from agent.messages import BoxState, Pending
+from agent.media import Media
+from agent.media_mail import (
+    CameraSaid,
+    CameraStarted,
+    FetchedFiles,
+    FetchFiles,
+    Filed,
+    FilesFound,
+    OwedFile,
+    PieceRead,
+    SurveyedFiles,
+    SurveyFiles,
+    Unlinked,
+)
 from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
 from agent.recorder import Recorder
+from agent.report import Report
 from agent.supervision import SETTING, Supervision
 from agent.timekeeping import Timekeeping
 from agent.uplink import Uplink
@@ -59,6 +72,9 @@ ALARM_FIRST_S: Final = 0.05
 """So long all else waits for an alarm that is on its way to the disk; a disk that takes longer stops nothing."""
 
 
+OF_A_JOURNAL: Final = (NewJournal, Write, Fetch, FetchFiles, Survey, SurveyFiles)
+
+
 class Box:
     """One box: its zones, cases, lamps, journal and way to central."""
 
@@ -70,19 +86,28 @@ class Box:
         source = f"/callbox/{config.box.site}/{config.box.id}"
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
-        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._recorder)
+        self._media = Media(config, opened, self._recorder, rng, self._out)
+        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media.evidence, self._recorder)
+        self._report = Report(config, self._recorder, self._zones, self._media)
         timing = config.timing
         self._uplink = Uplink(
             self._new_outbox(opened),
             Link(len(config.links), timing.retry_max_s, timing.ask_s, rng),
             heartbeat_s=timing.heartbeat_s,
-            state=self._state,
+            state=self._report.state,
             rng=rng,
             out=self._out,
         )
         self._supervision = Supervision(config, opened.settings.get(SETTING, ""), self._uplink, self._recorder)
         self._central = Central(
-            config, opened.seen, self._alarms, self._uplink, self._supervision, self._recorder, self._out
+            config,
+            opened.seen,
+            self._alarms,
+            self._media,
+            self._uplink,
+            self._supervision,
+            self._recorder,
+            self._out,
         )
         self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder)
         self._keeping = Keeping(config, self._recorder, self._out)
@@ -157,7 +182,7 @@ class Box:
         settings = {name: value for name, value in left.settings.items() if name != "journal"}
         cases = self._alarms.rewritten(body for body, _ in opened.cases)
         self._out.append(Write(cases=cases, seen=left.seen, settings=settings))
-        self._moved_to(opened, reason, [event for event in events if event.cls != "alarm"])
+        self._moved_to(opened, reason, [event for event in events if event.cls != "alarm"], left.files)
 
     def salvaged(self, events: Sequence[Event], now: Stamp) -> None:
         """Events that a damaged journal owed are recorded anew, under their ids."""
@@ -165,8 +190,11 @@ class Box:
         self._out.append(Say("info", f"{len(events)} events of the journal that was moved aside are recorded anew"))
         self._keeping.copies(events)
 
-    def _moved_to(self, opened: "Opened", reason: str, copies: Sequence[Event] = ()) -> None:
+    def _moved_to(
+        self, opened: "Opened", reason: str, copies: Sequence[Event] = (), files: tuple[OwedFile, ...] = ()
+    ) -> None:
         self._uplink.replace(self._new_outbox(opened))
+        self._media.moved(opened.media_bytes, files)
         self._supervision.compliance.forget()
         self._keeping.moved(reason, copies)
 
@@ -176,7 +204,9 @@ class Box:
         """Takes one message; `drain` says what follows from it."""
         self._recorder.now = now
         if isinstance(message, Acked):
-            if delivered := self._uplink.acked(message, now.mono_s):
+            if message.session == self._media.uploads.session:
+                self._media.uploads.acked(message, now.mono_s)
+            elif delivered := self._uplink.acked(message, now.mono_s):
                 self._central.delivered(delivered)
                 self._lamps_may_change = True
             return
@@ -193,12 +223,23 @@ class Box:
             case OwedAgain(journal=journal) if journal == self._recorder.journal:
                 self._recorder.pending = message.pending
                 self._uplink.owed_again(message)
+                self._media.uploads.reload(message.media_bytes)
             case Surveyed(journal=journal) if journal == self._recorder.journal:
                 self._keeping.surveyed(message, self._uplink.outbox)
             case StorageTight(journal=journal) if journal == self._recorder.journal:
                 self._keeping.tight(message)
+                self._media.look_now()
             case StorageFailed(journal=journal) if journal == self._recorder.journal:
                 self._storage_failed(message.reason)
+            case FetchedFiles(journal=journal) | SurveyedFiles(journal=journal):
+                if journal == self._recorder.journal:
+                    self._media.handle(message)
+            case Filed() | CameraSaid() | CameraStarted() | PieceRead() | Unlinked() | FilesFound():
+                self._media.handle(message)
+            case SessionUp(session=session) if session == self._media.uploads.session:
+                self._media.uploads.up(message, now.mono_s)
+            case SessionDown(session=session) if session == self._media.uploads.session:
+                self._media.uploads.down(now.mono_s)
             case SessionUp():
                 self._session_up(message)
             case SessionDown():
@@ -227,6 +268,7 @@ class Box:
             self._storage_failed(reason)
         if (reason := self._uplink.tick(now.mono_s)) is not None:
             self._say_lost(reason)
+        self._media.tick()
         self._supervision.tick()
         self._timekeeping.tick()
 
@@ -240,6 +282,7 @@ class Box:
             self._alarms.due_s(now_s),
             self._feedback.due_s(now_s),
             self._keeping.due_s(),
+            self._media.due_s(),
             self._timekeeping.due_s(),
             now_s if self._uplink.outbox.doubtful else None,
             (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
@@ -260,7 +303,7 @@ class Box:
                 # What follows it was sealed for the old journal, and `new_journal` seals it anew for the new one.
                 out = [
                     *out[: at + 1],
-                    *(later for later in out[at:] if not isinstance(later, NewJournal | Write | Fetch | Survey)),
+                    *(later for later in out[at:] if not isinstance(later, OF_A_JOURNAL)),
                 ]
                 break
         return one_transaction(out)
@@ -296,6 +339,7 @@ class Box:
                 if output.role == "feedback":
                     self._light(output.id, color is not None and output.color in (None, color))
         self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
+        self._media.pump(self._uplink, alarm_under_way=self.alarm_under_way)
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
         for event in unfit:
             self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
@@ -341,51 +385,6 @@ class Box:
         """Messages on their way to the broker."""
         return self._uplink.outbox.in_flight
 
-    def _state(self) -> BoxState:
-        """The payload of `{root}/state`, without its session."""
-        recorder = self._recorder
-        return {
-            "online": True,
-            "boot": recorder.boot,
-            "agent": __version__,
-            "name": self._config.box.name,
-            "journal": recorder.journal,
-            "seq": recorder.seq,
-            "pending": cast(Pending, {**recorder.pending, "media_bytes": 0}),
-            "inputs": self._zones.state(),
-            "trouble": sorted(recorder.troubles),
-            "key": b64(recorder.public),
-            "time": rfc3339(recorder.now.wall_us),
-        }
-
     def status(self) -> dict[str, Any]:
-        """What `callbox status` shows: the state with the reasons of its troubles, and the link.
-
-        It may be read at the place: whether a silent button is or was pressed is not in it.
-        """
-        link, state, silent = self._uplink.link, self._state(), self._zones.silent
-        stuck = {f"stuck {name}" for name in silent}
-        return {
-            **state,
-            "box": f"{self._config.box.site}/{self._config.box.id}",
-            "inputs": {
-                name: {**entry, "value": "hidden"} if name in silent else entry
-                for name, entry in state["inputs"].items()
-            },
-            "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
-            "cameras": [],
-            "open_alarms": len(self._alarms.shown),
-            "links": [
-                {"url": config.url, "in_use": at == link.index and link.state == "up", "reason": way.reason}
-                for at, (config, way) in enumerate(zip(self._config.links, link.ways, strict=True))
-            ],
-            "profile": self._config.profile,
-            "compliance": self._supervision.compliance.report(self._recorder.now.mono_s),
-            "link": {
-                "state": link.state,
-                "url": self._config.links[link.index].url,
-                "since_s": round(self._recorder.now.mono_s - link.since_s, 1),
-                "protocol": self._uplink.protocol if link.state == "up" else "",
-                "reason": link.reason,
-            },
-        }
+        """What `callbox status` shows."""
+        return self._report.status(self._alarms, self._uplink, self._supervision)

@@ -16,6 +16,7 @@ from agent.commands import (
 )
 from agent.inputs import Chatter
 from agent.mail import Action, Arrived, Say, Write
+from agent.media import Media
 from agent.models import CommandData
 from agent.ranges import Range
 from agent.recorder import Recorder
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 
+AFTER_S_MAX: Final = 300
+"""As `after_s` of a camera in the config."""
 LOCAL: Final = "/local"
 """Who asks at the box itself, in place of `/operators/{name}`."""
 
@@ -38,6 +41,7 @@ class Central:
         config: "Config",
         seen: Mapping[str, float],
         alarms: Alarms,
+        media: Media,
         uplink: Uplink,
         supervision: Supervision,
         recorder: Recorder,
@@ -46,7 +50,8 @@ class Central:
         """seen: ids of commands of earlier runs."""
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
-        self._alarms, self._uplink, self._supervision = alarms, uplink, supervision
+        self._alarms, self._media, self._uplink, self._supervision = alarms, media, uplink, supervision
+        self._cameras = [camera.id for camera in config.cameras]
         self._recorder, self._out = recorder, out
         self._refusals, self._refusal, self._noise = Chatter(), "", Chatter()
 
@@ -66,6 +71,8 @@ class Central:
             stored = self._uplink.receipt(receipt, self._recorder.now.mono_s)
             if isinstance(stored, str):
                 raise RefusedError(stored)
+            if wrong := self._media.uploads.receipt(receipt.media, self._recorder.now.mono_s):
+                raise RefusedError(wrong)
         except RefusedError as error:
             if self._noise.admit(self._recorder.now.mono_s):
                 self._out.append(Say("warning", f"receipt refused: {error.reason}"))
@@ -134,9 +141,11 @@ class Central:
     def _do(self, command: Command) -> None:
         """Does a command, or raises RefusedError before anything of it is done. One step, so one transaction."""
 
+        id = self._recorder.new_id()
+
         def done(data: CommandData) -> None:
             data["command"], data["verb"], data["by"] = command.id, command.verb, command.by
-            self._recorder.record("audit.command", "box", data, seen={command.id: command.expires_s})
+            self._recorder.record("audit.command", "box", data, id=id, seen={command.id: command.expires_s})
 
         if command.verb == "resend":
             done({"result": "done", "ranges": self._owe(command.data)})
@@ -145,6 +154,14 @@ class Central:
                 raise RefusedError("data.what: this version tests `loop`")
             done({"result": "done"})
             self._recorder.record("status.test", "box", {"test": True, "what": "loop", "command": command.id})
+        elif command.verb == "capture":
+            camera, after_s = str(command.data.get("camera")), command.data.get("after_s", 0)
+            if camera not in self._cameras:
+                raise RefusedError(f"data.camera: this box has {', '.join(self._cameras) or 'none'}")
+            if isinstance(after_s, bool) or not isinstance(after_s, int | float) or not 0 <= after_s <= AFTER_S_MAX:
+                raise RefusedError(f"data.after_s: seconds, 0 to {AFTER_S_MAX}")
+            done({"result": "done", "case": id})
+            self._media.evidence.caused(id, "audit", [camera], self._recorder.now, after_s=after_s)
         else:
             case = self._alarms.open.get(str(command.data.get("alarm")))
             if case is None:

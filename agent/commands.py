@@ -20,8 +20,9 @@ RESEND_RANGES_MAX: Final = 1_000
 NOTE_CHARS_MAX: Final = 1_000
 OPERATOR_PREFIX: Final = "/operators/"
 SEQ: Final = re.compile("[1-9][0-9]{0,15}")
+SHA256: Final = re.compile("[0-9a-f]{64}")
 VERB_PREFIX: Final = "callbox.command."
-DONE_HERE: Final = ("acknowledge", "close", "resend", "test")
+DONE_HERE: Final = ("acknowledge", "close", "resend", "test", "capture")
 """Verbs that this version does; the others are refused with that reason."""
 
 
@@ -53,6 +54,7 @@ class Receipt:
     also: tuple[Range, ...]
     refused: Mapping[int, str]
     batch: int | None
+    media: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> R
         SEQ.fullmatch(seq) and isinstance(reason, str) for seq, reason in refused.items()
     ):
         raise RefusedError("`refused` must map a boxseq to a reason")
+    media = message.get("media", {})
+    if not isinstance(media, dict) or not all(SHA256.fullmatch(name) and _natural(n) for name, n in media.items()):
+        raise RefusedError("`media` must map the SHA-256 of a file, 64 hex digits, to a number of bytes")
     try:
         also = ranges(message.get("also", []), RANGES_MAX)
     except ValueError as error:
@@ -124,6 +129,7 @@ def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> R
         also,
         {int(seq): clean(reason[:NOTE_CHARS_MAX]) for seq, reason in refused.items()},
         batch if _natural(batch) else None,
+        media,
     )
 
 

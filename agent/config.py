@@ -58,7 +58,7 @@ ONE_EACH = ("pin",)
 """Keys that no two inputs or outputs of one driver share: a pin is one wire."""
 CODE_KINDS = ("scan", "patrol")
 """Kinds of an input that gives codes. `scan` always does; a patrol point may be a contact too."""
-LATER = ("cameras", "evidence", "paths")
+LATER = ("paths",)
 """Keys that are checked, and that nothing acts on yet."""
 
 M = TypeVar("M", bound=Keys)
@@ -243,22 +243,25 @@ CREDENTIALS = Path("/run/credentials")
 
 
 def missing_files(config: Config) -> list[ConfigError]:
-    """Files that the links name and that are not there. Apart from `load`: they may be on their way.
+    """Files that links and cameras name and that are not there. Apart from `load`: they may be on their way.
 
     What systemd brings at the start, below /run/credentials, nobody can see before or as another user: not looked for.
     """
     missing = []
-    for n, link in enumerate(config.links):
-        for key in ("ca", "cert", "key", "username_file", "password_file"):
-            path: Path | None = getattr(link, key)
-            try:
-                if path is None or path.is_relative_to(CREDENTIALS) or path.is_file():
-                    continue
-                found = t("config.no_file", path=path)
-            except OSError as error:
-                found = f"{path}: {error.strerror}"
-            line = config._lines.get(("links", n, key), 0)
-            missing.append(ConfigError(config._file, line, f"links[{n}].{key}", found, t("config.a_file")))
+    named: list[tuple[KeyPath, Path | None]] = [
+        (("links", n, key), getattr(link, key))
+        for n, link in enumerate(config.links)
+        for key in ("ca", "cert", "key", "username_file", "password_file")
+    ]
+    named += [(("cameras", n, "credentials_file"), each.credentials_file) for n, each in enumerate(config.cameras)]
+    for at, path in named:
+        try:
+            if path is None or path.is_relative_to(CREDENTIALS) or path.is_file():
+                continue
+            found = t("config.no_file", path=path)
+        except OSError as error:
+            found = f"{path}: {error.strerror}"
+        missing.append(ConfigError(config._file, config._lines.get(at, 0), dotted(at), found, t("config.a_file")))
     return missing
 
 
@@ -271,6 +274,8 @@ def notices(config: Config) -> list[str]:
         said.append(t("config.notice.central_key"))
     if not config.operators:
         said.append(t("config.notice.operators"))
+    if config.cameras and not config.evidence.recipients:
+        said.append(t("config.notice.recipients"))
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     said += [
         t("config.notice.role", n=n, role=output.role)

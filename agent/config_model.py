@@ -185,6 +185,9 @@ class Input(Wired):
     driver: str = Field(description="id of the wire it hangs on")
     kind: Kind = Field(description="what it means")
     cameras: tuple[str, ...] = Field((), description="ids of the cameras that look at it")
+    capture: Literal["clip", "picture"] | None = Field(
+        None, description="what they record of it; default: a clip, of a scan or a patrol a picture"
+    )
     debounce_ms: int = number(0, 1000, "ms", "a change shorter than this is contact bounce, not a change", 20)
 
     @property
@@ -220,6 +223,7 @@ class Camera(Keys):
 
     id: Name = Field(description="its name, for inputs")
     source: Url = Field(min_length=1, description="rtsp://, http(s):// (MJPEG), /dev/videoN or a file")
+    credentials_file: File | None = Field(None, description="file that holds USER:PASSWORD of the camera")
     before_s: int = number(0, 60, "s", "kept from before an alarm", 10)
     after_s: int = number(1, 300, "s", "recorded after an alarm", 20)
 
@@ -229,6 +233,9 @@ class Evidence(Keys):
 
     recipients: tuple[Annotated[str, Field(pattern="^age1[02-9ac-hj-np-z]{58}$")], ...] = Field(
         (), description="age public keys that files are encrypted to; none: files are stored as they are"
+    )
+    media_kbps: int | None = number(
+        8, 1_000_000, "kbit/s", "files are sent no faster than this; default: as fast as the line is", None
     )
 
 
@@ -302,7 +309,7 @@ class Config(Keys):
     inputs: tuple[Input, ...] = Field((), description="buttons, contacts, zones, scanners")
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
-    evidence: Evidence = Field(Evidence(recipients=()), description="how evidence is stored")
+    evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None), description="how evidence is stored")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )

@@ -11,18 +11,20 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from agent import schema
+from agent import journal_files, schema
 from agent.errors import BoxError
 from agent.events import ZERO_HASH, Event
 from agent.identity import b64
-from agent.kinds import CLASSES, EventClass
-from agent.mail import Cause, Fetch, Survey, Surveyed, Write
+from agent.kinds import CLASSES, Cause, EventClass
+from agent.mail import Fetch, Survey, Surveyed, Write
+from agent.media_mail import FetchedFiles, FetchFiles, OwedFile, SurveyedFiles, SurveyFiles
 from agent.ranges import Hole, Range, joined
 
 FILE = "journal.db"
@@ -32,6 +34,8 @@ OWING_SEQS: Final = 5_000
 """Boxseqs looked at in one transaction when central asks for events again."""
 EVERY: Final = "class IN (0, 1, 2, 3, 4)"
 """All classes, each looked up by the key of `owed`."""
+FILES_MAX: Final = 10_000
+"""Of evidence, that a journal in memory hands on."""
 MEMORY_BYTES: Final = 16_777_216
 """All the room of a journal in memory."""
 LOOK_ROWS: Final = 2_000
@@ -63,7 +67,8 @@ class Opened:
     """What a journal says of itself when it is opened.
 
     cases: (body, owed) of each open case; owed: its last press has not reached central. settings: all of them.
-    volatile: it is in memory, because the disk does not work.
+    clips: under way, by name. media_bytes: of files, that central has not. volatile: it is in memory, because the disk
+    does not work; files: then, those that central has not.
     """
 
     name: str
@@ -74,6 +79,9 @@ class Opened:
     seen: dict[str, float]
     settings: dict[str, str]
     volatile: bool
+    clips: dict[str, str] = field(default_factory=dict)
+    media_bytes: int = 0
+    files: tuple[OwedFile, ...] = ()
 
 
 class Journal:
@@ -131,7 +139,14 @@ class Journal:
             seen=dict(self._sql.execute("SELECT id, forget_after FROM commands")),
             settings=settings,
             volatile=self.path is None,
+            clips=dict(self._sql.execute("SELECT name, body FROM clips")),
+            media_bytes=self.media_bytes(),
+            files=journal_files.owed(self._sql, FILES_MAX)[0] if self.path is None else (),
         )
+
+    def media_bytes(self) -> int:
+        """Of evidence, that central has not."""
+        return journal_files.owed_bytes(self._sql)
 
     def _owes(self, seq: int) -> bool:
         """What is parked has not reached central either."""
@@ -203,6 +218,7 @@ class Journal:
             sql.execute("INSERT OR REPLACE INTO commands VALUES (?,?)", (name, forget_after))
         for name, value in write.settings.items():
             sql.execute("INSERT OR REPLACE INTO settings VALUES (?,?)", (name, value))
+        journal_files.apply(sql, write)
 
     def owe_some(self) -> Range | None:
         """A part of what is to be owed again becomes owed, in one transaction; its boxseqs, None when that is all."""
@@ -217,6 +233,7 @@ class Journal:
             sql.execute(
                 "INSERT OR IGNORE INTO owed SELECT class, seq FROM events WHERE seq BETWEEN ? AND ?", (first, last)
             )
+            journal_files.owe_again(sql, (first, last))
             sql.execute("DELETE FROM owing WHERE first=?", [first])
             if last < found[1]:
                 sql.execute(OWE, (last + 1, found[1]))
@@ -245,7 +262,22 @@ class Journal:
         events = [Event(seq, fetch.cls, body) for seq, body in sorted(pairs)]
         return tuple(events[: fetch.limit]), len(events) > fetch.limit
 
+    def fetch_files(self, fetch: FetchFiles) -> FetchedFiles:
+        """Files that central has not, in the order of sending."""
+        return FetchedFiles(self.name, *journal_files.owed(self._sql, fetch.limit))
+
+    def file_names(self) -> tuple[set[str], tuple[str, ...]]:
+        """Files that it knows, and those that are to be unlinked; asked beside the owner's thread."""
+        with closing(self.second()) as sql:
+            return journal_files.names(sql)
+
     # ---- what may go
+
+    def survey_files(self, wish: SurveyFiles, lent: int = 0) -> SurveyedFiles:
+        """Which files may go. lent: as in `survey`."""
+        _, free, size = self.room()
+        wish = replace(wish, free_min=min(wish.free_min, size // 8))
+        return SurveyedFiles(self.name, *journal_files.may_go(self._sql, wish, free - lent))
 
     def room(self) -> tuple[int, int, int]:
         """Bytes in use, bytes that it may still grow by, its own free pages included, and the size of it all."""

@@ -8,6 +8,9 @@ from typing import Final, Literal
 
 EventClass = Literal["alarm", "trouble", "scan", "status", "audit"]
 
+Cause = Literal["", "days", "size", "disk"]
+"""Why events or files go from the box."""
+
 CLASSES: Final[tuple[EventClass, ...]] = ("alarm", "trouble", "scan", "status", "audit")
 """In the order of sending; also the journal's numbers for them."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent import notify, threads
 from agent.box import Box
+from agent.cameras import Cameras
 from agent.clock import Clock
 from agent.events import Event, Stamp
 from agent.identity import Signer
@@ -34,9 +35,11 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
+from agent.media_mail import FetchFiles, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
+from agent.spool import Spool
 from agent.status import Answer, StatusServer
 from agent.storage import Found, await_disk
 from agent.threads import SIGNALS
@@ -81,6 +84,8 @@ class Loop:
         """Sessions to be opened once the box is armed, or that has taken LINK_S."""
         self._link_s = float("inf")
         self._exit = ""
+        self._spool = Spool(config.state_dir, self._mailbox.answer)
+        self._cameras = Cameras(config, self._spool.folder, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
             output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
@@ -152,7 +157,16 @@ class Loop:
         notify.ready(f"armed: {len(self._config.inputs)} inputs")
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
         self._open_sessions()
+        self._begin_evidence()
         gc.freeze()  # what a start has built stays: the collector, which stops all for 30 ms to look at it, need not
+
+    def _begin_evidence(self) -> None:
+        """Cameras come after the inputs. In a journal in memory no file is known, and none is touched."""
+        if self._opened.volatile:
+            self._cameras.start()
+        elif self._config.cameras or self._spool.folder.exists():
+            journal, adopt = self._worker.journal, bool(self._found.reason)
+            self._spool.begin(journal.file_names, adopt=adopt, then=self._cameras.start)
 
     def _open_sessions(self) -> None:
         if not self._connects or not (self._armed or time.monotonic() >= self._link_s):
@@ -221,8 +235,12 @@ class Loop:
             case Publish(session):
                 if session in self._sessions:
                     self._sessions[session].publish(action)
-            case Write() | Fetch() | Survey():
+            case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
                 self._worker.ask(action)
+            case ReadPiece() | Unlink():
+                self._spool.ask(action)
+            case Record() | TakePicture():
+                self._cameras.tell(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
             case Connect():
@@ -271,6 +289,8 @@ class Loop:
         events, self._key = memory.everything(), signer.public
         self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())
         memory.close()
+        if found.reason:
+            self._spool.begin(found.journal.file_names, adopt=True, then=lambda: None)
         log.info("the disk is back: journal %s", self._worker.name)
         self._salvage(found)
 
@@ -298,7 +318,13 @@ class Loop:
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}
-        return {**self._box.status(), "armed": self._armed, "noise": noise, "dropped_messages": self._mailbox.dropped}
+        return {
+            **self._box.status(),
+            "armed": self._armed,
+            "cameras": self._cameras.status(),
+            "noise": noise,
+            "dropped_messages": self._mailbox.dropped,
+        }
 
     # ---- self-care
 
@@ -306,7 +332,7 @@ class Loop:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
         workers |= {f"mqtt {name}": session.progress_s for name, session in self._sessions.items()}
-        return workers
+        return workers | self._cameras.progress()
 
     def _feed_watchdog(self, now_s: float) -> None:
         if self._watchdog.due(now_s):
@@ -339,6 +365,7 @@ class Loop:
             session.close()
         for session in self._sessions.values():
             session.join(GOODBYE_S)
+        self._cameras.stop(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
         if self._status is not None:

@@ -9,12 +9,25 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from agent.events import Event
-from agent.kinds import EventClass
+from agent.kinds import Cause, EventClass
+from agent.media_mail import (
+    CameraSaid,
+    CameraStarted,
+    FetchedFiles,
+    FetchFiles,
+    Filed,
+    FilesFound,
+    OwedFile,
+    PieceRead,
+    ReadPiece,
+    Record,
+    SurveyedFiles,
+    SurveyFiles,
+    TakePicture,
+    Unlink,
+    Unlinked,
+)
 from agent.ranges import Hole, Range
-
-Cause = Literal["", "days", "size", "disk"]
-"""Why events go from the journal."""
-
 
 # ---- in
 
@@ -41,11 +54,12 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class OwedAgain:
-    """Events from boxseq `first` on, that central asked for again, are owed from now on."""
+    """Events from boxseq `first` on, that central asked for again, are owed from now on, and the files they name."""
 
     journal: str
     first: int
     pending: Mapping[EventClass, int]
+    media_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,14 @@ Message = (
     | Acked
     | Arrived
     | Answered
+    | FetchedFiles
+    | SurveyedFiles
+    | Filed
+    | CameraStarted
+    | CameraSaid
+    | PieceRead
+    | Unlinked
+    | FilesFound
 )
 
 
@@ -156,7 +178,9 @@ class Write:
 
     cases: open cases by id, None removes one. delivered: ranges that are owed no more; these alone may come later. owe:
     ranges that are to be owed again. parked: boxseq to reason. seen: ids of commands, with the wall second after which
-    they may be forgotten. prune: ranges whose events go for good.
+    they may be forgotten. prune: ranges whose events go for good. files: named by its events; owed from then on.
+    stored: how many bytes of a file central has. clips: under way, by name; None removes one. gone: files that are to
+    be unlinked; unlinked: files that are.
     """
 
     events: tuple[Event, ...] = ()
@@ -167,6 +191,11 @@ class Write:
     seen: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     prune: tuple[Hole, ...] = ()
+    files: tuple[OwedFile, ...] = ()
+    stored: Mapping[str, int] = field(default_factory=dict)
+    clips: Mapping[str, str | None] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    unlinked: tuple[str, ...] = ()
 
     @property
     def at_once(self) -> bool:
@@ -176,7 +205,7 @@ class Write:
     @property
     def something(self) -> bool:
         """It is more than marks of what is delivered."""
-        return bool(self.events or self.cases or self.owe or self.parked or self.seen or self.settings or self.prune)
+        return self != Write(delivered=self.delivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +241,12 @@ class NewJournal:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a session over link number `link` (from 0) with the will that the contract names."""
+    """Open a session over link number `link` (from 0) with the will that the contract names; or one for media alone."""
 
     session: str
     link: int
     protocol: Literal["5", "3.1.1"]
+    media: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +297,25 @@ class Say:
     text: str
 
 
-Action = Write | Fetch | Survey | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say
+Action = (
+    Write
+    | Fetch
+    | FetchFiles
+    | Survey
+    | SurveyFiles
+    | Record
+    | TakePicture
+    | ReadPiece
+    | Unlink
+    | NewJournal
+    | Connect
+    | Drop
+    | Probe
+    | Exit
+    | Publish
+    | SetOutput
+    | Say
+)
 
 
 def one_transaction(actions: list[Action]) -> list[Action]:
@@ -284,6 +332,11 @@ def one_transaction(actions: list[Action]) -> list[Action]:
         seen={name: after for write in writes for name, after in write.seen.items()},
         settings={name: value for write in writes for name, value in write.settings.items()},
         prune=tuple(hole for write in writes for hole in write.prune),
+        files=tuple(file for write in writes for file in write.files),
+        stored={name: size for write in writes for name, size in write.stored.items()},
+        clips={name: body for write in writes for name, body in write.clips.items()},
+        gone=tuple(name for write in writes for name in write.gone),
+        unlinked=tuple(name for write in writes for name in write.unlinked),
     )
     first = actions.index(writes[0])
     rest = [action for action in actions if not isinstance(action, Write)]

@@ -112,6 +112,8 @@ class TroubleData(TypedDict):
     """of an input's trouble: its id"""
     quality: NotRequired[Quality]
     """of an input's trouble: what its wire is"""
+    camera: NotRequired[Name]
+    """of a camera's trouble: its id"""
     link: NotRequired[str]
     """of the trouble of one of several links: its url; without it, the trouble is that none of them serves"""
 
@@ -124,9 +126,11 @@ class ParkedData(TypedDict):
     parked: Seq
     """the event's boxseq"""
     id: Uuid
-    """the event's id"""
+    """the event's id; of a file, that of its case"""
     reason: str
     """central's words, or the broker's limit"""
+    file: NotRequired[Sha256]
+    """not the event cannot be taken but this file, which it names"""
 
 
 class PrunedData(TypedDict):
@@ -213,19 +217,47 @@ class EvidenceFile(_FromTo):
     """of the alarm"""
     encrypted: NotRequired[Literal["age"]]
     """age, where the config names recipients"""
+    key_frame: NotRequired[Literal[True]]
+    """one picture alone; those of a case are sent before its other files"""
 
 
 class EvidenceData(TypedDict):
-    """Files of a camera about a case. Not yet sent by this version."""
+    """Files of a camera about a case."""
 
     case: Uuid
-    """the case"""
+    """the case; of what a scan, a cancel or a command caused, the id of that event"""
     camera: Name
     """the camera's id in the config"""
     files: list[EvidenceFile]
     """files that are complete on disk"""
     last: NotRequired[Literal[True]]
     """no further files of this clip"""
+
+
+class DiscardedFile(TypedDict):
+    """A file of evidence that is no more on the box."""
+
+    sha256: Sha256
+    """its name"""
+    case: Uuid
+    """of the event that first named it"""
+    camera: Name
+    """the camera's id"""
+    bytes: Count
+    """its size"""
+    stored: Count
+    """how many of its bytes central had said that it has: all, where it was delivered"""
+
+
+class DiscardedData(TypedDict):
+    """Files of evidence went from the box for good."""
+
+    cause: Literal["days", "size", "disk"]
+    """they were old; they were larger than the config grants; the disk was full"""
+    undelivered: NotRequired[Count]
+    """how many of them central had not whole: only when the disk was full"""
+    files: Annotated[list[DiscardedFile], Limits(minItems=1, maxItems=100)]
+    """which"""
 
 
 class ReservedData(TypedDict):
@@ -287,6 +319,9 @@ EventData = (
     | CommandData
     | CaseData
     | ConfigData
+    | PrunedData
+    | EvidenceData
+    | DiscardedData
 )
 """What the box records; `Sealed` comes to it."""
 
@@ -307,7 +342,7 @@ DATA: Final[Mapping[str, type]] = {
     "trouble.stuck": TroubleData,
     "trouble.storage": TroubleData,
     "trouble.link": TroubleData,
-    "trouble.camera": ReservedData,
+    "trouble.camera": TroubleData,
     "trouble.clock": TroubleData,
     "trouble.parked": ParkedData,
     "scan.code": ScanData,
@@ -325,5 +360,6 @@ DATA: Final[Mapping[str, type]] = {
     "audit.closed": CaseData,
     "audit.config": ConfigData,
     "audit.pruned": PrunedData,
+    "audit.discarded": DiscardedData,
 }
 """Every type of the contract, `callbox.` left out, to its data."""

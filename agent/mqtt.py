@@ -49,14 +49,18 @@ Answer = Callable[[SessionUp | SessionDown | Acked | Arrived], None]
 
 
 class Session:
-    """One connection to one broker, from `Connect` to `SessionDown`, which always comes, once."""
+    """One connection to one broker, from `Connect` to `SessionDown`, which always comes, once.
+
+    One for media has a client id of its own, no will and no subscription, and leaves nothing at the broker.
+    """
 
     def __init__(self, config: "Config", connect: Connect, answer: Answer) -> None:
         """answer: called in the session's thread; must never block."""
         self.name = connect.session
         self._root, self._five = config.root, connect.protocol == "5"
         self._link, self._keepalive_s = config.links[connect.link], config.timing.keepalive_s
-        self._client_id = f"callbox-{config.box.site}-{config.box.id}"
+        self._media = connect.media
+        self._client_id = f"callbox-{config.box.site}-{config.box.id}{'-media' if self._media else ''}"
         self._expires = config.delivery == "receipt"
         self._answer = answer
         self._tokens: dict[int, int] = {}
@@ -137,8 +141,8 @@ class Session:
                 self._link.host,
                 self._link.port,
                 self._keepalive_s,
-                clean_start=False,
-                properties=self._session_properties(),
+                clean_start=self._media,
+                properties=None if self._media else self._session_properties(),
             )
         else:
             client.connect(self._link.host, self._link.port, self._keepalive_s)
@@ -190,7 +194,7 @@ class Session:
             CallbackAPIVersion.VERSION2,
             self._client_id,
             acked=self._on_acked,
-            clean_session=None if self._five else False,
+            clean_session=None if self._five else self._media,
             protocol=paho.MQTTv5 if self._five else paho.MQTTv311,
             transport="websockets" if link.websockets else "tcp",
             reconnect_on_failure=False,
@@ -203,7 +207,8 @@ class Session:
             client.tls_set_context(_tls(link))
         if (user := _secret(link.username_file)) is not None:
             client.username_pw_set(user, _secret(link.password_file))
-        client.will_set(f"{self._root}/state", will(self.name), qos=1, retain=True)
+        if not self._media:
+            client.will_set(f"{self._root}/state", will(self.name), qos=1, retain=True)
         client.on_socket_open = _tune
         client.on_socket_close = self._on_socket_close
         # Without this, `publish` writes to the socket in the caller's thread, across this one.
@@ -221,9 +226,10 @@ class Session:
         return properties
 
     def _courtesy(self, message: Publish) -> Properties | None:
-        if not self._five or message.retain:
+        part = message.topic.partition("/")[0]
+        if not self._five or part not in CONTENT_TYPES:
             return None
-        return _courtesy(message.topic.partition("/")[0], expires=self._expires, replayed=message.replayed)
+        return _courtesy(part, expires=self._expires, replayed=message.replayed)
 
     def _on_connect(self, client: paho.Client, _: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         self._answered = True
@@ -245,7 +251,14 @@ class Session:
             getattr(properties, "ReceiveMaximum", None),
             getattr(properties, "MaximumPacketSize", None),
         )
-        client.subscribe([(f"{self._root}/receipt", 1), (f"{self._root}/command", 1)])
+        if self._media:  # it only brings; what central says comes over the box's own session
+            self._stand()
+        else:
+            client.subscribe([(f"{self._root}/receipt", 1), (f"{self._root}/command", 1)])
+
+    def _stand(self) -> None:
+        self._stood = True
+        self._answer(self._up)
 
     def _on_subscribe(self, client: paho.Client, _: Any, _mid: int, codes: list[ReasonCode], *_more: Any) -> None:
         if refused := [str(code) for code in codes if code.is_failure]:
@@ -254,8 +267,7 @@ class Session:
             )
             client.disconnect()
             return
-        self._stood = True
-        self._answer(self._up)
+        self._stand()
 
     def _on_disconnect(
         self, _client: paho.Client, _: Any, flags: paho.DisconnectFlags, code: ReasonCode, *_more: Any

@@ -307,6 +307,12 @@ class Outbox:
         return len(self._flight)
 
     @property
+    def owes_alarms(self) -> bool:
+        """An alarm has no receipt yet."""
+        lane = self._lanes["alarm"]
+        return bool(lane.ready or lane.sent or lane.on_disk)
+
+    @property
     def unanswered(self) -> bool:
         """Something was sent and has no receipt yet."""
         return any(lane.sent for lane in self._lanes.values())

@@ -15,6 +15,7 @@ from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
 from agent.identity import Signer, signed_by
 from agent.kinds import EventClass
 from agent.mail import Action, Recorded, Say, Write
+from agent.media_mail import OwedFile
 from agent.models import EventData, LastEnd, ParkedData, StartedData, TroubleData
 from drivers.contract import Quality
 
@@ -53,7 +54,8 @@ class Recorder:
         self.now, self.boot, self.public = now, boot, signer.public
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.troubles: dict[str, str] = {}
-        """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id."""
+        """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id;
+        `camera` with a camera's."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:
@@ -186,6 +188,12 @@ class Recorder:
         data: ParkedData = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
         self.record("trouble.parked", "journal", data, parked={event.seq: reason})
 
+    def park_file(self, file: OwedFile, reason: str) -> None:
+        """Nobody can take this file of evidence."""
+        data: ParkedData = {"transition": "raised", "parked": file.seq, "id": file.case, "reason": reason}
+        data["file"] = file.sha256
+        self.record("trouble.parked", "media", data)
+
     # ---- troubles
 
     def trouble(self, name: str, reason: str, *, quality: Quality | None = None, silent: bool = False) -> None:
@@ -214,6 +222,8 @@ class Recorder:
         kind, _, of = name.partition(" ")
         if of and kind == "link":
             data["link"] = of
+        elif of and kind == "camera":
+            data["camera"] = of
         elif of:
             data["input"] = of
-        self.record(f"trouble.{kind}", of if "input" in data else kind, data)
+        self.record(f"trouble.{kind}", of if "input" in data or "camera" in data else kind, data)

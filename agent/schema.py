@@ -7,6 +7,9 @@ owing     ranges that are to be owed again and are not yet
 pruned    ranges of events that are no more, with the hash of the last of each
 parked    owed no more because nobody can take it, with the reason
 cases     open alarm cases, written with the event that changed them
+files     of evidence, and how many bytes of each central has; a parked one is owed no more
+clips     under way: which camera records for which case until when
+garbage   files that are to be unlinked
 commands  ids of commands already seen, until they expire
 settings  the journal's name, and how the last run ended
 """
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 APPLICATION_ID: Final = 0x43424F58  # "CBOX"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """In `user_version`; a journal with a higher one was written by a newer agent and is not touched."""
 
 
@@ -51,7 +54,23 @@ def m002_pending_and_pruned(db: "Database | sqlite3.Connection") -> None:
         db.execute(f"CREATE TRIGGER {name} {when} BEGIN {then}; END")
 
 
-STEPS: Final = (m001_first, m002_pending_and_pruned)
+def m003_evidence(db: "Database | sqlite3.Connection") -> None:
+    db.execute(
+        "CREATE TABLE files (sha256 TEXT PRIMARY KEY, seq INTEGER NOT NULL, case_id TEXT NOT NULL,"
+        " class INTEGER NOT NULL, camera TEXT NOT NULL, time TEXT NOT NULL, bytes INTEGER NOT NULL,"
+        " key_frame INTEGER NOT NULL, stored INTEGER NOT NULL DEFAULT 0, parked INTEGER NOT NULL DEFAULT 0)"
+    )
+    db.execute(
+        "CREATE INDEX files_owed ON files (key_frame DESC, case_id DESC, seq, sha256)"
+        " WHERE stored < bytes AND NOT parked"
+    )
+    db.execute("CREATE INDEX files_by_time ON files (time)")
+    db.execute("CREATE INDEX files_by_seq ON files (seq)")
+    db.execute("CREATE TABLE clips (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID")
+    db.execute("CREATE TABLE garbage (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+
+
+STEPS: Final = (m001_first, m002_pending_and_pruned, m003_evidence)
 
 
 def bring_up_to_date(sql: sqlite3.Connection) -> None:

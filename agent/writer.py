@@ -21,17 +21,8 @@ from typing import Final, TypeVar
 from agent import threads
 from agent.errors import disk_full, sqlite_error
 from agent.journal import Journal
-from agent.mail import (
-    Fetch,
-    Fetched,
-    OwedAgain,
-    Recorded,
-    StorageFailed,
-    StorageTight,
-    Survey,
-    Surveyed,
-    Write,
-)
+from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, StorageTight, Survey, Surveyed, Write
+from agent.media_mail import FetchedFiles, FetchFiles, SurveyedFiles, SurveyFiles
 from agent.ranges import Range, joined
 from agent.reserve import Reserve
 
@@ -58,7 +49,8 @@ EVENTS_A_PAGE: Final = 6
 WAL_BYTES_MAX: Final = 67_108_864
 """Above this the writing waits for a checkpoint: beside a writing without pause it may never come to its end."""
 
-Answer = Recorded | Fetched | OwedAgain | Surveyed | StorageTight | StorageFailed
+Asked = Write | Fetch | FetchFiles | Survey | SurveyFiles
+Answer = Recorded | Fetched | FetchedFiles | OwedAgain | Surveyed | SurveyedFiles | StorageTight | StorageFailed
 T = TypeVar("T")
 
 
@@ -76,10 +68,10 @@ class Writer:
     def _start(self, journal: Journal, answer: Callable[[Answer], None], reserve: Reserve | None = None) -> None:
         self.journal, self._answer, self._reserve = journal, answer, reserve
         self.name, self._through = journal.name, 0  # of what this writer has written
-        self._inbox: deque[Write | Fetch | Survey] = deque()
+        self._inbox: deque[Asked] = deque()
         self._writes: deque[Write] = deque()
         self._fetches: deque[Fetch] = deque()
-        self._surveys: deque[Survey] = deque()
+        self._others: deque[FetchFiles | Survey | SurveyFiles] = deque()
         self._marks: list[Range] = []
         self._marked_s = self._written_s = float("-inf")
         self._in_a_hurry, self._sleeps_long = False, True
@@ -87,8 +79,8 @@ class Writer:
         self._owing = True  # perhaps: a start looks
         self._pages = PAGES_BUSY  # of an earlier run
 
-    def ask(self, request: Write | Fetch | Survey) -> None:
-        """Queues a request; `Recorded`, `Fetched` or `Surveyed` answers it. The asker bounds what it asks at once."""
+    def ask(self, request: Asked) -> None:
+        """Queues a request; each has its answer in `Answer`. The asker bounds what it asks at once."""
         self._inbox.append(request)
         # A writer that looks by itself within PACE_S is left alone: in a storm each wake-up costs more than the row.
         if self._sleeps_long or not isinstance(request, Write) or request.at_once or len(self._inbox) >= PACE_WRITES:
@@ -133,7 +125,7 @@ class Writer:
     @property
     def idle(self) -> bool:
         """Nothing waits."""
-        return not (self._inbox or self._writes or self._fetches or self._surveys or self._marks)
+        return not (self._inbox or self._writes or self._fetches or self._others or self._marks)
 
     def _accept(self, now_s: float) -> None:
         while self._inbox:
@@ -141,8 +133,8 @@ class Writer:
             if isinstance(request, Fetch):
                 self._fetches.append(request)
                 continue
-            if isinstance(request, Survey):
-                self._surveys.append(request)
+            if not isinstance(request, Write):
+                self._others.append(request)
                 continue
             if request.delivered:
                 self._marked_s = self._marked_s if self._marks else now_s
@@ -165,16 +157,26 @@ class Writer:
             fetch = self._fetches.popleft()
             self._answer(Fetched(self.name, fetch.cls, fetch.after, *self.journal.fetch(fetch)))
             return now_s
-        if self._surveys:
-            self._answer(self.journal.survey(self._surveys.popleft(), self._reserve.lent if self._reserve else 0))
+        if self._others:
+            self._answer(self._other(self._others.popleft()))
             return now_s
         if self._owing and not self._marks and not closing:
             if (owed := self._with_room(self.journal.owe_some)) is not None:
-                self._answer(OwedAgain(self.name, owed[0], dict(self.journal.pending)))
+                self._answer(OwedAgain(self.name, owed[0], dict(self.journal.pending), self.journal.media_bytes()))
                 return now_s
             self._owing = False
         self._care(quiet=now_s >= self._written_s + SETTLE_S)
         return min(self._due_s(), now_s + SETTLE_S)
+
+    def _other(self, request: FetchFiles | Survey | SurveyFiles) -> Answer:
+        lent = self._reserve.lent if self._reserve else 0
+        match request:
+            case FetchFiles():
+                return self.journal.fetch_files(request)
+            case Survey():
+                return self.journal.survey(request, lent)
+            case SurveyFiles():
+                return self.journal.survey_files(request, lent)
 
     def _due_s(self) -> float:
         """When what waits is to be written, whoever waits for it or not."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from agent.alarms import Alarms
 from agent.commands import clean
 from agent.events import Stamp
+from agent.evidence import Evidence
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
-from agent.kinds import KINDS
+from agent.kinds import KINDS, class_of
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData, ScanData
 from agent.recorder import Recorder
@@ -31,7 +32,9 @@ class Zone:
 
     def __init__(self, entry: "Input", settings: Mapping[str, str]) -> None:
         """settings: the journal's; with what an earlier run told, and with changes that it counted and did not tell."""
-        self.id, self.kind = entry.id, entry.kind
+        self.id, self.kind, self.cameras = entry.id, entry.kind, entry.cameras
+        scans = KINDS[entry.kind].event.startswith("scan.")
+        self.picture = entry.capture == "picture" or (scans and entry.capture is None)
         self.quality: Quality = "offline"
         raised = KINDS[entry.kind].contact and settings.get(_raised(entry.id)) == "1"
         self.said_s = float("-inf")
@@ -48,11 +51,16 @@ class Zones:
     """All inputs of the box."""
 
     def __init__(
-        self, entries: Sequence["Input"], settings: Mapping[str, str], alarms: Alarms, recorder: Recorder
+        self,
+        entries: Sequence["Input"],
+        settings: Mapping[str, str],
+        alarms: Alarms,
+        evidence: Evidence,
+        recorder: Recorder,
     ) -> None:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
-        self._alarms, self._recorder = alarms, recorder
+        self._alarms, self._evidence, self._recorder = alarms, evidence, recorder
         self._due_s: float | None = None
         self._due_known = False
         for zone in self._zones.values():
@@ -154,7 +162,7 @@ class Zones:
             if not (isinstance(fact, Pressed) and fact.at_boot):  # nobody was seen to press it
                 self._alarms.reset(at)
         elif zone.kind == "patrol":
-            self._recorder.record(KINDS[zone.kind].event, zone.id, {"input": zone.id}, at=at)
+            self._record(zone, {"input": zone.id}, at)
         elif zone.chatter.admit(self._recorder.now.mono_s):
             at_boot = isinstance(fact, Pressed) and fact.at_boot
             self._change(zone, pressed, 1, at, at_boot=at_boot)
@@ -174,7 +182,7 @@ class Zones:
         if KINDS[zone.kind].contact:
             self._recorder.keep({_raised(zone.id): "1" if pressed else "0"})
         if zone.kind == "cancel":
-            self._alarms.cancel(zone.id, at, data)
+            self._capture(zone, self._alarms.cancel(zone.id, at, data), at)
         elif not KINDS[zone.kind].alarm:
             if pressed:
                 self._recorder.troubles[f"{zone.kind} {zone.id}"] = zone.id
@@ -183,7 +191,7 @@ class Zones:
             counted: ContactData = {**data, "count": changes}
             self._recorder.record(KINDS[zone.kind].event, zone.id, counted, at=at)
         elif pressed:
-            self._alarms.press(zone.id, zone.kind, changes, at, data)
+            self._capture(zone, self._alarms.press(zone.id, zone.kind, changes, at, data), at)
         else:
             self._alarms.restore(zone.id, zone.kind, at, data)
 
@@ -192,7 +200,18 @@ class Zones:
         data: ScanData = {"code": text[:CODE_CHARS_MAX], "input": zone.id}
         if len(text) > CODE_CHARS_MAX:
             data["cut_chars"] = len(text) - CODE_CHARS_MAX
-        self._recorder.record(KINDS[zone.kind].event, zone.id, data, at=self._seen(code.seen_s))
+        self._record(zone, data, self._seen(code.seen_s))
+
+    def _record(self, zone: Zone, data: ScanData, at: Stamp) -> None:
+        id = self._recorder.new_id()
+        self._recorder.record(KINDS[zone.kind].event, zone.id, data, id=id, at=at)
+        self._capture(zone, id, at)
+
+    def _capture(self, zone: Zone, case: str, at: Stamp) -> None:
+        """What the cameras see of it is evidence."""
+        if zone.cameras:
+            cls = class_of(KINDS[zone.kind].event)
+            self._evidence.caused(case, cls, zone.cameras, at, picture=zone.picture)
 
     def _seen(self, seen_s: float) -> Stamp:
         """The moment of a reading, by both clocks."""

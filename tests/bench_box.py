@@ -4,7 +4,7 @@ import json
 import random
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,21 @@ from agent.mail import (
     Surveyed,
     Write,
 )
+from agent.media_mail import (
+    CameraFile,
+    FetchedFiles,
+    FetchFiles,
+    Filed,
+    OwedFile,
+    PieceRead,
+    ReadPiece,
+    Record,
+    SurveyedFiles,
+    SurveyFiles,
+    TakePicture,
+    Unlink,
+    Unlinked,
+)
 from drivers.contract import Code, Edge, Health, Reading
 
 BOX_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -50,7 +65,7 @@ DESK = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 CENTRAL = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
 WALL_US = 1_795_311_200_123_456
 START_S = 1000.0
-VERBS = "acknowledge, close, test, resend, output"
+VERBS = "acknowledge, close, test, resend, capture, output"
 DESK_PUBLIC = b64(DESK.public_key().public_bytes_raw())
 
 YAML = f"""\
@@ -102,6 +117,9 @@ class FakeJournal:
     parked: dict[int, str] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    files: dict[str, OwedFile] = field(default_factory=dict)
+    clips: dict[str, str] = field(default_factory=dict)
+    garbage: set[str] = field(default_factory=set)
     writes: list[Write] = field(default_factory=list)
 
     def commit(self, write: Write) -> Recorded:
@@ -123,7 +141,30 @@ class FakeJournal:
                 self.cases[name] = body
         self.seen |= write.seen
         self.settings |= write.settings
+        self._keep_files(write)
         return Recorded(self.name, max(self.events, default=0), self.pending)
+
+    def _keep_files(self, write: Write) -> None:
+        self.files |= {file.sha256: file for file in write.files if file.sha256 not in self.files}
+        for name, size in write.stored.items():
+            self.files[name] = replace(self.files[name], stored=size)
+        for name, body in write.clips.items():
+            if body is None:
+                self.clips.pop(name, None)
+            else:
+                self.clips[name] = body
+        for name in write.gone:
+            self.files.pop(name)
+        self.garbage = (self.garbage | set(write.gone)) - set(write.unlinked)
+
+    def fetch_files(self, fetch: FetchFiles) -> FetchedFiles:
+        owed = [file for file in self.files.values() if 0 <= file.stored < file.bytes]
+        owed.sort(key=lambda file: (not file.key_frame, [-ord(letter) for letter in file.case], file.seq))
+        return FetchedFiles(self.name, tuple(owed[: fetch.limit]), len(owed) > fetch.limit)
+
+    @property
+    def media_bytes(self) -> int:
+        return sum(file.bytes - file.stored for file in self.files.values() if 0 <= file.stored < file.bytes)
 
     def _strike(self, seqs: Any) -> None:
         for seq in seqs:
@@ -149,6 +190,9 @@ class FakeJournal:
             seen=dict(self.seen),
             settings=dict(self.settings),
             volatile=self.volatile,
+            clips=dict(self.clips),
+            media_bytes=self.media_bytes,
+            files=tuple(self.files.values()) if self.volatile else (),
         )
 
 
@@ -165,6 +209,12 @@ class Bench:
         self.held: list[Write | Fetch] = []
         self.did: list[Action] = []
         self.lit: set[str] = set()
+        self.spool: dict[str, bytes] = {}
+        """Files of evidence by name."""
+        self.wishes: list[Record | TakePicture] = []
+        """What cameras were told."""
+        self.media: list[Connect] = []
+        """Sessions for media."""
         self.connects: list[Connect] = []
         self.sent: list[Publish] = []
         self._commands = 0
@@ -209,6 +259,22 @@ class Bench:
 
     def _do(self, action: Action) -> None:
         match action:
+            case SurveyFiles():
+                self.box.handle(SurveyedFiles(self.journal.name, "", (), more=False), self.stamp)
+            case FetchFiles():
+                self.box.handle(self.journal.fetch_files(action), self.stamp)
+            case ReadPiece(sha256, offset, size):
+                if sha256 in self.spool:
+                    piece = PieceRead(sha256, offset, self.spool[sha256][offset : offset + size])
+                else:
+                    piece = PieceRead(sha256, offset, b"", "the file is not there", gone=True)
+                self.box.handle(piece, self.stamp)
+            case Unlink(files):
+                for name in files:
+                    self.spool.pop(name, None)
+                self.box.handle(Unlinked(files), self.stamp)
+            case Record() | TakePicture():
+                self.wishes.append(action)
             case Survey():
                 self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)
             case Write() | Fetch():
@@ -217,6 +283,8 @@ class Bench:
                     self.commit()
             case SetOutput(output, on):
                 (self.lit.add if on else self.lit.discard)(output)
+            case Connect(media=True):
+                self.media.append(action)
             case Connect():
                 self.connects.append(action)
             case Publish():
@@ -289,7 +357,22 @@ class Bench:
     def fail_disk(self) -> None:
         self.say(StorageFailed(self.journal.name, "disk I/O error; replace the card"))
 
+    def filed(self, camera: str, *files: tuple[bytes, float, float], through_s: float, key_frame: bool = False) -> None:
+        """A camera has these files on the disk: bytes, and the seconds of their first and last picture."""
+        told = []
+        for data, from_s, to_s in files:
+            name = sha256(data).hexdigest()
+            self.spool[name] = data
+            told.append(CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, key_frame=key_frame))
+        self.say(Filed(camera, tuple(told), through_s))
+
     # ---- central
+
+    def connect_media(self, **limits: Any) -> str:
+        """The session for media that the box asked for stands."""
+        session = self.media[-1].session
+        self.say(SessionUp(session, **{"protocol": "5", **limits}))
+        return session
 
     def connect(self, **limits: Any) -> str:
         """The session that the box asked for stands."""

@@ -205,16 +205,16 @@ def test_an_operator_without_a_key_in_the_config_has_no_power() -> None:
 def test_a_receipt_is_read_whole() -> None:
     payload = (
         b'{"journal":"9b1deb4d","through":1040,"also":[[1042,1042],[1050,1060]],'
-        b'"batch":50,"refused":{"1041":"too large"},"media":{"ab":65536},"new":"word"}'
+        b'"batch":50,"refused":{"1041":"too large"},"media":{"%s":65536},"new":"word"}' % (b"c0" * 32)
     )
     assert read_receipt(payload, retained=False, central_key=None) == Receipt(
-        "9b1deb4d", 1040, ((1042, 1042), (1050, 1060)), {1041: "too large"}, 50
+        "9b1deb4d", 1040, ((1042, 1042), (1050, 1060)), {1041: "too large"}, 50, {"c0" * 32: 65536}
     )
 
 
 def test_a_small_receipt_cancels_nothing() -> None:
     assert read_receipt(b'{"journal":"9b1deb4d"}', retained=False, central_key=None) == Receipt(
-        "9b1deb4d", 0, (), {}, None
+        "9b1deb4d", 0, (), {}, None, {}
     )
 
 
@@ -222,6 +222,9 @@ BAD_RECEIPTS = {
     **{name: payload for name, (payload, _) in BAD_JSON.items()},
     "no journal": b'{"through":5}',
     "journal is a number": b'{"journal":5,"through":5}',
+    "media is a list": b'{"journal":"9b1deb4d","media":[]}',
+    "a file without its whole name": b'{"journal":"9b1deb4d","media":{"c0ffee":65536}}',
+    "bytes below nothing": b'{"journal":"9b1deb4d","media":{"%s":-1}}' % (b"c0" * 32),
     "through is true": b'{"journal":"9b1deb4d","through":true}',
     "through is negative": b'{"journal":"9b1deb4d","through":-1}',
     "through is a fraction": b'{"journal":"9b1deb4d","through":1.5}',

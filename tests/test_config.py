@@ -166,7 +166,7 @@ def test_what_is_allowed_and_unwise_or_idle_is_noticed(file: Path) -> None:
         "links[0]",
         "no",
         "no",
-        "cameras",
+        "evidence.recipients",
         "outputs[0]",
     ]
     assert notices(loaded(file, SMALL + "delivery: puback\n"))[0].startswith("delivery: puback counts")

@@ -20,6 +20,7 @@ from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_
 from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
+from agent.media_mail import CameraSaid, SurveyedFiles
 from simulators.broker import Broker
 from simulators.central.server import OPERATOR
 from simulators.central.wire import command, verify
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FILES = {path.relative_to(DOCS).as_posix(): json.loads(path.read_text()) for path in DOCS.rglob("*.json")}
 ASYNCAPI: dict[str, Any] = FILES["asyncapi.json"]
-NOT_SENT = {name for name, model in models.DATA.items() if model in (models.ReservedData, models.EvidenceData)}
+NOT_SENT = {name for name, model in models.DATA.items() if model is models.ReservedData}
 
 
 def closed(schema: Any) -> Any:
@@ -224,7 +225,9 @@ def everything() -> Bench:
     more = "".join(
         f"  - {{id: {kind}-1, driver: gpio0, pin: {40 + n}, kind: {kind}}}\n" for n, kind in enumerate(kinds)
     )
-    bench = Bench(YAML.replace("outputs:\n", more + "outputs:\n"), start=False)
+    cameras = "cameras:\n  - {id: front, source: 'rtsp://10.0.0.20/'}\n"
+    seeing = YAML.replace("kind: panic}", "kind: panic, cameras: [front]}")
+    bench = Bench(seeing.replace("outputs:\n", more + cameras + "outputs:\n"), start=False)
     bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
     bench.act()
     bench.edge("alarm-1", True, initial=True)  # stuck, and at boot
@@ -249,6 +252,12 @@ def everything() -> Bench:
     bench.command("close", {"alarm": case, "note": ""})
     bench.command("resend", {"journal": bench.journal.name, "ranges": [[1, 2]]})
     bench.command("test", {"what": "loop"})
+    bench.command("capture", {"camera": "front", "after_s": 1})
+    bench.say(CameraSaid("front", "frozen", "the same picture for a minute"))
+    bench.say(CameraSaid("front", "good", ""))
+    bench.filed("front", (b"a picture", bench.now_s, bench.now_s), through_s=0, key_frame=True)
+    bench.filed("front", (b"a second", bench.now_s, bench.now_s + 1), through_s=bench.now_s + 20)
+    bench.say(SurveyedFiles(bench.journal.name, "disk", tuple(bench.journal.files.values()), more=False))
     bench.command("output", {"output": "lamp", "state": "on", "for_s": 3})
     for _ in range(20):
         bench.arrive("command", b"{}")  # merged refusals

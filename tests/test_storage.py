@@ -256,7 +256,7 @@ def test_the_room_of_a_reserve_that_was_given_up_is_the_reserves_until_it_is_mad
     causes = []
     for change in (lambda: None, reserve.give_up, reserve.hold):
         change()
-        made.writer._surveys.append(wish)
+        made.writer._others.append(wish)
         made.writer.turn(1.0)
         [found] = [answer for answer in made.answers if isinstance(answer, Surveyed)]
         causes.append(found.cause)

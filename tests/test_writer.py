@@ -15,8 +15,9 @@ from written import chain, path, sealed
 from agent.events import Event
 from agent.journal import Journal
 from agent.kinds import EventClass
-from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Survey, Write, one_transaction
-from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Writer
+from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Write, one_transaction
+from agent.media_mail import OwedFile
+from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Asked, Writer
 
 __all__ = ["path"]  # a fixture
 
@@ -51,7 +52,7 @@ class Turns(Writer):
     def add(self, *classes: EventClass, **more: Any) -> Write:
         return Write(events=tuple(sealed(self.chain, cls) for cls in classes), **more)
 
-    def ask(self, request: Write | Fetch | Survey) -> None:
+    def ask(self, request: Asked) -> None:
         self._inbox.append(request)
 
     def commits(self, now_s: float) -> list[int]:
@@ -312,6 +313,11 @@ def test_the_writes_of_one_step_lose_nothing_when_they_become_one() -> None:
         "seen": {"command": 9e12},
         "settings": {"a": "b"},
         "prune": ((4, 5, "hash"),),
+        "files": (OwedFile("c0" * 32, 1, "case", "scan", "front", "2026-11-22T01:33:20Z", 9),),
+        "stored": {"c1" * 32: 9},
+        "clips": {"case front": "{}"},
+        "gone": ("c2" * 32,),
+        "unlinked": ("c3" * 32,),
     }
     assert set(whole) == {field.name for field in fields(Write)}
     assert one_transaction([Write(**{name: value}) for name, value in whole.items()]) == [Write(**whole)]

@@ -8,8 +8,8 @@ from world_wire import Around, Central
 
 from agent.errors import sqlite_error
 from agent.journal import Journal
-from agent.mail import Fetch, StorageFailed, Survey, Write
-from agent.writer import COMMIT_PAGES, Writer
+from agent.mail import StorageFailed
+from agent.writer import COMMIT_PAGES, Asked, Writer
 
 PAGES_QUIET: Final = 2 * COMMIT_PAGES
 PAGES_BUSY: Final = 6 * COMMIT_PAGES
@@ -36,7 +36,7 @@ class Worker(Writer):
         self.volatile = journal.opened().volatile
         self._busy, self._dead, self._round_no = False, False, 0
 
-    def ask(self, request: Write | Fetch | Survey) -> None:
+    def ask(self, request: Asked) -> None:
         self._inbox.append(request)
         if not self._busy:
             self._plan(self._world.rng.uniform(0, 0.002))

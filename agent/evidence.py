@@ -1,0 +1,231 @@
+"""What was before and after: which camera records for which event, and which files are evidence of it. Pure.
+
+    alarm, scan, cancel, command -> clip (camera, from, until) -> Record, TakePicture
+    Filed -> status.evidence of each clip that the files belong to, and their rows -> uploads
+
+A clip under way is on the disk with the event that caused it, and a later run goes on with it. Two clips of one camera
+share their files; what is on the disk already when the second begins is told of it too.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+from agent.events import Stamp, rfc3339
+from agent.kinds import EventClass
+from agent.mail import Action, Write
+from agent.media_mail import CameraFile, CameraSaid, CameraStarted, Filed, OwedFile, Record, TakePicture
+from agent.models import EvidenceData, EvidenceFile
+from agent.recorder import Recorder
+
+if TYPE_CHECKING:
+    from agent.config import Camera
+
+GRACE_S: Final = 15.0
+"""A clip whose camera has not filed all of it so long after its end has ended."""
+RECENT_MAX: Final = 500
+"""Files of a camera that a clip which begins now may still share."""
+
+
+@dataclass(slots=True)
+class Clip:
+    """What a camera records for one event, `case`; seconds are monotonic.
+
+    at_s: when it happened; from_s, until_s: what is wanted around it. picture: one picture is all that is wanted.
+    told: files that an event has named; pictured: one of them was a picture alone.
+    """
+
+    case: str
+    camera: str
+    cls: EventClass
+    at_s: float
+    from_s: float
+    until_s: float
+    picture: bool = False
+    told: set[str] = field(default_factory=set)
+    pictured: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.case} {self.camera}"
+
+    def stored(self, boot: str, wall_us: int) -> str:
+        """What the journal keeps of it; wall_us: of `at_s`."""
+        kept = {key: getattr(self, key) for key in ("case", "camera", "cls", "at_s", "from_s", "until_s", "picture")}
+        return json.dumps(kept | {"boot": boot, "wall_us": wall_us}, sort_keys=True)
+
+    def wants(self, file: CameraFile) -> bool:
+        if file.sha256 in self.told:
+            return False
+        if file.key_frame:
+            return not self.pictured
+        return not self.picture and file.to_s >= self.from_s and file.from_s <= self.until_s
+
+    def role(self, file: CameraFile) -> Literal["before", "during", "after"]:
+        return "before" if file.to_s < self.at_s else "after" if file.from_s > self.at_s else "during"
+
+
+class Evidence:
+    """The clips under way."""
+
+    def __init__(
+        self,
+        cameras: Sequence["Camera"],
+        stored: Mapping[str, str],
+        recorder: Recorder,
+        owed: Callable[[Sequence[OwedFile]], None],
+        out: list[Action],
+    ) -> None:
+        """stored: clips of an earlier run. owed: hears of files once they are on the disk with their event."""
+        self._cameras = {camera.id: camera for camera in cameras}
+        self._recorder, self._owed, self._out = recorder, owed, out
+        self._clips = {name: _restored(body, recorder.boot, recorder.now) for name, body in stored.items()}
+        self._recent = {name: deque[CameraFile](maxlen=RECENT_MAX) for name in self._cameras}
+
+    # ---- in
+
+    def caused(
+        self,
+        case: str,
+        cls: EventClass,
+        cameras: Iterable[str],
+        at: Stamp,
+        *,
+        picture: bool = False,
+        after_s: float | None = None,
+    ) -> None:
+        """An event wants pictures; a second one of the same case makes its clips longer. after_s: as in the config."""
+        for name in cameras:
+            camera = self._cameras[name]
+            until_s = at.mono_s + (0 if picture else camera.after_s if after_s is None else after_s)
+            clip = Clip(case, name, cls, at.mono_s, at.mono_s - camera.before_s, until_s, picture)
+            if (known := self._clips.get(clip.name)) is not None:
+                known.until_s = max(known.until_s, until_s)
+                clip = known
+            else:
+                self._clips[clip.name] = clip
+                self._out.append(TakePicture(name, at.mono_s))
+            self._wish(clip)
+            self._keep(clip)
+            self._tell(clip, self._recent[name])
+
+    def filed(self, message: Filed) -> None:
+        """Files are on the disk: evidence of every clip that they belong to."""
+        clips = [clip for clip in self._clips.values() if clip.camera == message.camera]
+        self._recent[message.camera].extend(message.files)
+        for clip in clips:
+            done = clip.pictured or any(file.key_frame for file in message.files)
+            self._tell(clip, message.files, last=done and (clip.picture or message.through_s >= clip.until_s))
+
+    def started(self, message: CameraStarted) -> None:
+        """The camera's process is a new one: it is told what it is to do."""
+        for clip in self._clips.values():
+            if clip.camera == message.camera:
+                if not clip.pictured:
+                    self._out.append(TakePicture(clip.camera, clip.at_s))
+                self._wish(clip)
+
+    def said(self, message: CameraSaid) -> None:
+        """How a camera is."""
+        name = f"camera {message.camera}"
+        if message.quality == "good":
+            self._recorder.trouble_over(name)
+        else:
+            self._recorder.trouble(name, f"{message.quality}: {message.reason}" if message.reason else message.quality)
+
+    def tick(self) -> None:
+        """What has waited long enough for its camera."""
+        for clip in [*self._clips.values()]:
+            if self._recorder.now.mono_s >= clip.until_s + GRACE_S:
+                self._tell(clip, (), last=True)
+
+    def due_s(self) -> float | None:
+        """When `tick` has something to say next."""
+        return min((clip.until_s + GRACE_S for clip in self._clips.values()), default=None)
+
+    def moved(self) -> None:
+        """The box goes on in another journal: that has the clips too."""
+        for clip in self._clips.values():
+            self._keep(clip)
+
+    # ---- out
+
+    def _wish(self, clip: Clip) -> None:
+        if not clip.picture:
+            self._out.append(Record(clip.camera, clip.from_s, clip.until_s))
+
+    def _keep(self, clip: Clip) -> None:
+        self._out.append(Write(clips={clip.name: clip.stored(self._recorder.boot, self._wall_us(clip.at_s))}))
+
+    def _tell(self, clip: Clip, files: Iterable[CameraFile], *, last: bool = False) -> None:
+        """Records those that the clip wants, in one event; the last one also when there are none."""
+        wanted: list[CameraFile] = []
+        for file in files:
+            if clip.wants(file):
+                clip.told.add(file.sha256)
+                clip.pictured |= file.key_frame
+                wanted.append(file)
+        if not wanted and not last:
+            return
+        data: EvidenceData = {
+            "case": clip.case,
+            "camera": clip.camera,
+            "files": [self._described(clip, file) for file in wanted],
+        }
+        ended: dict[str, str | None] = {}
+        if last:
+            data["last"] = True
+            ended[clip.name] = None
+            del self._clips[clip.name]
+        seq = self._recorder.next_seq
+        rows = [
+            OwedFile(
+                *(file.sha256, seq, clip.case, clip.cls, clip.camera, self._time(file.to_s), file.bytes),
+                key_frame=file.key_frame,
+            )
+            for file in wanted
+        ]
+        self._recorder.record(
+            "status.evidence",
+            clip.camera,
+            data,
+            then=lambda _: self._owed(rows),
+            files=tuple(rows),
+            clips=ended,
+        )
+
+    def _described(self, clip: Clip, file: CameraFile) -> EvidenceFile:
+        described: EvidenceFile = {
+            "sha256": file.sha256,
+            "plain_sha256": file.plain_sha256,
+            "bytes": file.bytes,
+            "media_type": file.media_type,
+            "from": self._time(file.from_s),
+            "to": self._time(file.to_s),
+            "role": clip.role(file),
+        }
+        if file.encrypted:
+            described["encrypted"] = "age"
+        if file.key_frame:
+            described["key_frame"] = True
+        return described
+
+    def _time(self, mono_s: float) -> str:
+        return rfc3339(self._wall_us(mono_s))
+
+    def _wall_us(self, mono_s: float) -> int:
+        now = self._recorder.now
+        return now.wall_us - round((now.mono_s - mono_s) * 1e6)
+
+
+def _restored(body: str, boot: str, now: Stamp) -> Clip:
+    """A clip of an earlier run; after a reboot its seconds are counted back from the wall clock."""
+    kept = json.loads(body)
+    was, wall_us = kept.pop("boot"), kept.pop("wall_us")
+    clip = Clip(**kept)
+    if was != boot:
+        shift_s = now.mono_s - max(0.0, (now.wall_us - wall_us) / 1e6) - clip.at_s
+        clip.at_s, clip.from_s, clip.until_s = clip.at_s + shift_s, clip.from_s + shift_s, clip.until_s + shift_s
+    return clip

@@ -1,0 +1,166 @@
+"""What the deciding thread hears of evidence, and what it wants done about it: values only, a part of `agent.mail`."""
+
+from dataclasses import dataclass
+
+from agent.kinds import Cause, EventClass
+
+
+@dataclass(frozen=True, slots=True)
+class OwedFile:
+    """A file of evidence as the journal keeps it, and of its bytes those that central has, from the start.
+
+    seq: boxseq of the event that first named it; case: as there; cls: of what caused it. time: RFC 3339, of its last
+    picture. key_frame: a picture alone.
+    """
+
+    sha256: str
+    seq: int
+    case: str
+    cls: EventClass
+    camera: str
+    time: str
+    bytes: int
+    key_frame: bool = False
+    stored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFile:
+    """A file that is complete on the disk. from_s, to_s: when its first and last picture were taken, monotonic."""
+
+    sha256: str
+    plain_sha256: str
+    bytes: int
+    media_type: str
+    from_s: float
+    to_s: float
+    encrypted: bool = False
+    key_frame: bool = False
+
+
+# ---- in
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFiles:
+    """Files that are owed, in the order of sending; `more` when the journal has further ones."""
+
+    journal: str
+    files: tuple[OwedFile, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedFiles:
+    """Files that may go now, and why something has to; `more`: there are further ones. "" and none: nothing has."""
+
+    journal: str
+    cause: Cause
+    files: tuple[OwedFile, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Files of a camera; of what it is to record everything up to monotonic second `through_s` is on the disk."""
+
+    camera: str
+    files: tuple[CameraFile, ...]
+    through_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStarted:
+    """A camera's process has begun, and knows of no wish."""
+
+    camera: str
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSaid:
+    """How a camera is: `quality` is `good`, or what is wrong with it; reason: in words."""
+
+    camera: str
+    quality: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRead:
+    """Bytes of a file from `offset` on; or `reason` why there are none, and `gone`: never will be."""
+
+    sha256: str
+    offset: int
+    data: bytes
+    reason: str = ""
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """These files are no more, and the directory is synced."""
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesFound:
+    """Files on the disk that a new journal does not know: events of the one before named them."""
+
+    files: tuple[OwedFile, ...]
+
+
+# ---- out
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFiles:
+    """To the journal: files that are owed, at most `limit`."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyFiles:
+    """To the journal: which files may go? Those before a time, beyond a size, or for want of room on the disk.
+
+    before: RFC 3339, "" for no limit of age. used_max: bytes of them all. free_min: bytes of room.
+    """
+
+    before: str
+    used_max: int
+    free_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """To a camera: what it takes from second `from_s` until `until_s`, monotonic, is stored."""
+
+    camera: str
+    from_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TakePicture:
+    """To a camera: the key picture at or before second `at_s` is stored alone, at once."""
+
+    camera: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPiece:
+    """To the spool: bytes of a file. check: only where its SHA-256 is still its name."""
+
+    sha256: str
+    offset: int
+    bytes: int
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """To the spool: these files go from the disk."""
+
+    files: tuple[str, ...]

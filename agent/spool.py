@@ -1,0 +1,121 @@
+"""Evidence on its disk: pieces are read, files go, and a start puts in order what a cut left. A thread of its own.
+
+The camera processes write the files, each under the SHA-256 of its bytes (drivers/vault.py); nothing here changes one.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from agent import threads
+from agent.mail import Message
+from agent.media_mail import FilesFound, OwedFile, PieceRead, ReadPiece, Unlink, Unlinked
+
+log = logging.getLogger("callbox")
+
+FOLDER: Final = "media"
+NAME: Final = re.compile("[0-9a-f]{64}")
+TEMPORARY: Final = ".tmp"
+"""How the name of a file ends that is being written."""
+
+Known = Callable[[], tuple[set[str], tuple[str, ...]]]
+"""Names of the files that the journal knows, and of those that are to be unlinked; may raise sqlite3.Error."""
+
+
+class Spool:
+    """The files in `state_dir/media`."""
+
+    def __init__(self, state_dir: Path, answer: Callable[[Message], None]) -> None:
+        """answer: called in this thread; never blocks."""
+        self.folder = state_dir / FOLDER
+        self._answer = answer
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threads.start(self._run, "spool")
+
+    def ask(self, request: ReadPiece | Unlink) -> None:
+        """Queues a request; `PieceRead` or `Unlinked` answers it."""
+        if isinstance(request, ReadPiece):
+            self._work.put(lambda: self._answer(self._read(request)))
+        else:
+            self._work.put(lambda: self._unlink(request.files))
+
+    def begin(self, known: Known, *, adopt: bool, then: Callable[[], None]) -> None:
+        """Makes the folder and puts it in order: crash procedure 5 of docs/evidence.md; `then` follows, in this thread.
+
+        adopt: the journal is a new one, and what lies there was named by events of the one before.
+        """
+
+        def run() -> None:
+            try:
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._sweep(*known(), adopt=adopt)
+            except OSError as error:
+                log.error("%s: %s; evidence that lies there is left as it is", self.folder, error.strerror)
+            then()
+
+        self._work.put(run)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._work.get()()
+            except Exception:
+                log.exception("the spool of evidence stumbled, and goes on")
+
+    def _read(self, request: ReadPiece) -> PieceRead:
+        def failed(reason: str, *, gone: bool) -> PieceRead:
+            return PieceRead(request.sha256, request.offset, b"", reason, gone)
+
+        try:
+            with (self.folder / request.sha256).open("rb") as file:
+                if request.check and file_digest(file, "sha256").hexdigest() != request.sha256:
+                    return failed("its bytes were changed on the disk", gone=True)
+                file.seek(request.offset)
+                data = file.read(request.bytes)
+        except FileNotFoundError:
+            return failed("the file is not there", gone=True)
+        except OSError as error:
+            return failed(f"it cannot be read: {error.strerror}", gone=False)
+        if len(data) != request.bytes:
+            return failed(f"it ends after {request.offset + len(data)} bytes", gone=True)
+        return PieceRead(request.sha256, request.offset, data)
+
+    def _unlink(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):
+                (self.folder / name).unlink()
+        self._sync()
+        self._answer(Unlinked(names))
+
+    def _sweep(self, known: set[str], garbage: tuple[str, ...], *, adopt: bool) -> None:
+        found: list[OwedFile] = []
+        for path in self.folder.iterdir():
+            if path.name in garbage or path.name.endswith(TEMPORARY):
+                path.unlink()
+            elif path.name not in known and NAME.fullmatch(path.name):
+                if adopt:
+                    status = path.stat()
+                    time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
+                    found.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))
+                else:
+                    log.warning("%s: written before a cut, and named by no event: removed", path)
+                    path.unlink()
+        self._sync()
+        if garbage:
+            self._answer(Unlinked(garbage))
+        if found:
+            self._answer(FilesFound(tuple(found)))
+
+    def _sync(self) -> None:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

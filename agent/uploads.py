@@ -1,0 +1,303 @@
+"""Files of evidence on their way to central: which one next, which piece of it, over a session of its own. Pure.
+
+    owed -> a piece is read -> published -> PUBACK frees its place -> receipt: central has so many bytes -> delivered
+
+Nothing of it holds up an event: the session is a second one, no new piece goes while an alarm is owed, pieces are
+small, and two are in flight at the most. What central has it says itself, after each reconnect before anything is
+sent, so that nothing goes twice but what was in flight.
+"""
+
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Literal
+
+from agent.load import Flight, Load
+from agent.mail import Acked, Action, Connect, Drop, Publish, Say, SessionUp, Write
+from agent.media_mail import FetchedFiles, FetchFiles, OwedFile, PieceRead, ReadPiece
+
+FILES_MAX: Final = 50
+"""Owed files in memory; further ones wait in the journal."""
+PIECE_BYTES: Final = 4_096
+"""At first, and on the slowest line that is promised (8 KB/s): half a second."""
+PIECE_BYTES_MAX: Final = 32_768
+FLIGHT_MAX: Final = 2
+"""Pieces without a PUBACK; one on a line so slow that they do not grow: an alarm has to wait for what is in flight."""
+UNSTORED_MAX: Final = 8
+"""Pieces' worth of bytes that central has not said that it has: a kill of the box sends no more than these again."""
+QUICK_S, SLOW_S = 0.25, 1.0
+"""A piece acknowledged sooner makes the next one larger, one later smaller."""
+ACK_TIMEOUT_S: Final = 30.0
+DONE_MAX: Final = 200
+"""Names of files that were delivered, remembered: an answer of the journal's may have been read before it was told."""
+FIRST_WORD_S: Final = 5.0
+"""So long a new session waits for central to say what it has."""
+IDLE_S: Final = 10.0
+"""With nothing to send for so long the session ends."""
+RETRY_S, RETRY_S_MAX = 1.0, 60.0
+ROUNDS_MAX: Final = 3
+"""Times that a file is sent whole and central says that it is not what its name says."""
+MARK_S: Final = 10.0
+"""How often the journal is told how far a file has come; that it is delivered it is told at once."""
+NO_WORD, REFUSED = 0x10, 0x80
+"""MQTT 5 reason codes: nobody is subscribed; refusals from here on."""
+TOPIC_BYTES: Final = 256
+
+
+class Uploads:
+    """Called by `agent/media.py` with whatever comes, and then `pump`."""
+
+    def __init__(
+        self, media_bytes: int, media_kbps: int | None, rng: random.Random, out: list[Action], *, puback_delivers: bool
+    ) -> None:
+        """media_bytes: owed by the journal."""
+        self.bytes = media_bytes
+        """That central has not."""
+        self._rate = None if media_kbps is None else media_kbps * 125.0
+        self._rng, self._out, self._puback_delivers = rng, out, puback_delivers
+        self._done: deque[str] = deque(maxlen=DONE_MAX)
+        self._loads: dict[str, Load] = {}
+        self._more, self._asked = media_bytes > 0, False
+        self.session = ""
+        self._state: Literal["down", "connecting", "up"] = "down"
+        self._link, self._trusted = 0, False
+        self._retry_s = self._idle_s = self._heard_by_s = 0.0
+        self._failures = 0
+        self._heard = False
+        self._token = 0
+        self._flight: dict[int, Flight] = {}
+        self._reading: tuple[str, int] | None = None
+        self._piece_bytes = PIECE_BYTES
+        self._bytes_max = PIECE_BYTES_MAX
+        self._paid_s = 0.0
+        self.parked: list[tuple[OwedFile, str]] = []
+        """Files that are owed no more because nobody can take them; to be told by who reads it."""
+
+    # ---- from the box
+
+    def owed(self, files: Sequence[OwedFile]) -> None:
+        """New files, on the disk with their event."""
+        for file in files:
+            if file.sha256 not in self._loads:
+                self.bytes += file.bytes
+                self._loads[file.sha256] = Load(file, 0, 0)
+        self._trim()
+
+    def fetched(self, message: FetchedFiles) -> None:
+        """The journal's answer."""
+        self._asked, self._more = False, message.more
+        for file in message.files:
+            if file.sha256 not in self._done:
+                load = Load(file, file.stored, file.stored, marked=file.stored)
+                self._loads.setdefault(file.sha256, load)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Keeps the first ones; what is under way stays."""
+        if len(self._loads) <= FILES_MAX:
+            return
+        order = sorted(self._loads.values(), key=lambda load: load.order)
+        dropped = [load for load in order[FILES_MAX:] if load.sent == load.stored]
+        for load in dropped:
+            self._mark(load, load.progress_s)
+            del self._loads[load.file.sha256]
+        self._more |= bool(dropped)
+
+    def forget(self, files: Iterable[OwedFile]) -> None:
+        """These go from the disk."""
+        for file in files:
+            load = self._loads.pop(file.sha256, None)
+            self.bytes -= max(0, file.bytes - (load.stored if load else file.stored))
+
+    def reload(self, media_bytes: int) -> None:
+        """The journal is another one, or owes again what it had struck off."""
+        self.bytes, self._more, self._asked = media_bytes, True, False
+        self._loads.clear()
+        self._done.clear()
+
+    @property
+    def known(self) -> tuple[OwedFile, ...]:
+        """Files in memory, as far as they have come."""
+        return tuple(replace(load.file, stored=load.stored) for load in self._loads.values())
+
+    # ---- the session
+
+    def up(self, message: SessionUp, now_s: float) -> None:
+        """The session stands."""
+        self._state, self._idle_s = "up", now_s + IDLE_S
+        self._bytes_max = min(
+            PIECE_BYTES_MAX, (message.packet_bytes_max or PIECE_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES
+        )
+        self._piece_bytes = min(PIECE_BYTES, self._bytes_max)
+        self._heard, self._heard_by_s = False, now_s + FIRST_WORD_S
+
+    def down(self, now_s: float) -> None:
+        """It ended, or never stood."""
+        stood = self._state == "up"
+        self._forget_session()
+        self._failures = 0 if stood else min(self._failures + 1, 16)
+        self._retry_s = now_s + self._rng.uniform(0, min(RETRY_S * 2**self._failures, RETRY_S_MAX))
+
+    def end(self) -> None:
+        """The box's own session has ended, and so does this one."""
+        if self.session:
+            self._out.append(Drop(self.session))
+        self._forget_session()
+
+    def _forget_session(self) -> None:
+        self.session, self._state = "", "down"
+        self._flight.clear()
+        for load in self._loads.values():
+            load.sent = load.stored
+
+    def acked(self, message: Acked, now_s: float) -> None:
+        """A PUBACK: a place is free, and how long it took says how large the next piece is."""
+        flight = self._flight.pop(message.token, None)
+        if flight is None:
+            return
+        took_s, load = now_s - flight.since_s, self._loads.get(flight.sha256)
+        if message.code >= REFUSED:
+            self._piece_bytes = min(PIECE_BYTES, self._bytes_max)
+            if load is not None:
+                load.again(now_s)
+            return
+        if self._puback_delivers and self._trusted and load is not None and message.code != NO_WORD:
+            self._stored(load, flight.end, now_s)
+        if took_s <= QUICK_S:
+            self._piece_bytes = min(2 * self._piece_bytes, self._bytes_max)
+        elif took_s >= SLOW_S:
+            self._piece_bytes = max(self._piece_bytes // 2, min(PIECE_BYTES, self._bytes_max))
+
+    # ---- central's word
+
+    def receipt(self, media: Mapping[str, int], now_s: float) -> str:
+        """What central has of each file; why it cannot be right, "" when it can. What is not known here is skipped."""
+        self._heard = True
+        wrong = ""
+        for name, size in media.items():
+            load = self._loads.get(name)
+            if load is None:
+                continue
+            if size > load.file.bytes:
+                wrong = f"media: {size} bytes of {name[:16]}, which has {load.file.bytes}"
+            elif size > load.stored:
+                self._stored(load, size, now_s)
+            elif size < load.stored or (size == 0 and load.sent == load.file.bytes):
+                self._lost(load, size, now_s)
+        return wrong
+
+    def _stored(self, load: Load, size: int, now_s: float) -> None:
+        self.bytes -= size - load.stored
+        load.stored, load.sent = size, max(load.sent, size)
+        load.progress_s, load.resends = now_s, 0
+        if size == load.file.bytes:
+            self._out.append(Write(stored={load.file.sha256: size}))
+            self._done.append(load.file.sha256)
+            del self._loads[load.file.sha256]
+        elif now_s >= load.marked_s + MARK_S:
+            self._mark(load, now_s)
+
+    def _mark(self, load: Load, now_s: float) -> None:
+        if load.marked != load.stored:
+            load.marked, load.marked_s = load.stored, now_s
+            self._out.append(Write(stored={load.file.sha256: load.stored}))
+
+    def _lost(self, load: Load, size: int, now_s: float) -> None:
+        """Central has less than it said: its disk failed, or all of it was there and the hash was wrong."""
+        whole = load.sent == load.file.bytes
+        self.bytes += load.stored - size
+        load.stored = load.sent = size
+        load.rounds += whole
+        load.progress_s = now_s
+        if load.rounds >= ROUNDS_MAX:
+            self._park(load, f"central says {ROUNDS_MAX} times that its bytes are not what its name says")
+
+    def _park(self, load: Load, reason: str) -> None:
+        self.bytes -= load.file.bytes - load.stored
+        self.parked.append((load.file, reason))
+        self._out.append(Write(stored={load.file.sha256: -1}))
+        self._loads.pop(load.file.sha256, None)
+
+    # ---- from the spool
+
+    def read(self, message: PieceRead, now_s: float) -> None:
+        """A piece, to be sent at once; or why there is none."""
+        self._reading = None
+        load = self._loads.get(message.sha256)
+        if load is None:
+            return
+        if message.reason:
+            if message.gone:
+                self._park(load, message.reason)
+            else:
+                load.again(now_s)
+                self._out.append(Say("error", f"evidence {message.sha256[:16]}: {message.reason}"))
+            return
+        if self._state != "up" or message.offset != load.sent:
+            return
+        self._token += 1
+        load.sent, load.progress_s = message.offset + len(message.data), now_s
+        self._flight[self._token] = Flight(message.sha256, load.sent, now_s)
+        self._paid_s = max(self._paid_s, now_s) + (len(message.data) / self._rate if self._rate else 0.0)
+        topic = f"media/{message.sha256}/{message.offset}"
+        self._out.append(Publish(self.session, self._token, topic, message.data))
+
+    # ---- what to do now
+
+    def pump(self, now_s: float, *, link: int | None, protocol: Literal["5", "3.1.1"], alarm_owed: bool) -> None:
+        """Opens the session, asks for a piece, notices what got stuck. link: of the box's own session; None: none."""
+        if link is None or (self.session and link != self._link):
+            if self.session:
+                self.end()
+            return
+        if self._more and not self._asked and len(self._loads) < FILES_MAX // 2:
+            self._asked = True
+            self._out.append(FetchFiles(FILES_MAX))
+        if self._state == "down":
+            if self._loads and now_s >= self._retry_s:
+                self.session = f"{self._rng.getrandbits(32):08x}-media"
+                self._state, self._link = "connecting", link
+                self._out.append(Connect(self.session, link, protocol, media=True))
+            return
+        if self._state != "up":
+            return
+        if self._loads:
+            self._idle_s = now_s + IDLE_S
+        elif now_s >= self._idle_s:
+            self.end()
+            return
+        if any(now_s >= flight.since_s + ACK_TIMEOUT_S for flight in self._flight.values()):
+            self.end()
+            self._retry_s = now_s + RETRY_S
+            return
+        for late in self._loads.values():
+            if late.sent > late.stored and now_s >= late.progress_s + late.timeout_s:
+                late.again(now_s)
+        flight_max = FLIGHT_MAX if self._piece_bytes > PIECE_BYTES else 1
+        if alarm_owed or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
+            return
+        if not self._heard and now_s < self._heard_by_s:
+            return
+        if (load := self._next(now_s)) is not None:
+            self._reading = load.file.sha256, load.sent
+            size = min(self._piece_bytes, load.file.bytes - load.sent)
+            self._out.append(ReadPiece(load.file.sha256, load.sent, size, check=load.rounds > 0 and load.sent == 0))
+
+    def _next(self, now_s: float) -> Load | None:
+        """The first in order that has something to send, if as much as may be is not on its way already."""
+        unstored = sum(load.sent - load.stored for load in self._loads.values())
+        if unstored >= UNSTORED_MAX * self._piece_bytes:
+            return None
+        waiting = (x for x in self._loads.values() if x.sent < x.file.bytes and now_s >= x.held_until_s)
+        return min(waiting, key=lambda load: load.order, default=None)
+
+    def due_s(self, now_s: float) -> float | None:
+        """When `pump` has something to do that nothing else brings."""
+        if self._state == "down":
+            return self._retry_s if self._loads else None
+        dues = [flight.since_s + ACK_TIMEOUT_S for flight in self._flight.values()]
+        dues += [load.progress_s + load.timeout_s for load in self._loads.values() if load.sent > load.stored]
+        dues += [load.held_until_s for load in self._loads.values()]
+        dues += [self._paid_s, self._heard_by_s, self._idle_s]
+        return min((due for due in dues if due > now_s), default=None)
