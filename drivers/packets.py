@@ -5,6 +5,7 @@ source -> Packet (seen) -> checks -> frame clock (taken) -> ring -> file
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 Codec = Literal["h264", "hevc", "mjpeg"]
 CameraQuality = Literal["good", "offline", "frozen", "dark", "covered", "drift", "gap", "storage"]
@@ -51,3 +52,19 @@ class Source(Protocol):
 
 class CameraError(Exception):
     """The camera cannot be read: what was found, and what to do next. Never holds its credentials."""
+
+
+def shown(source: str) -> str:
+    """A source as a text may hold it: a url's scheme, host and port alone, or the path of a device or file.
+
+    Cameras take passwords in the user part, in the query, and some in the path.
+    """
+    if "://" not in source:
+        return source
+    try:
+        url = urlsplit(source)
+        port = f":{url.port}" if url.port else ""
+    except ValueError:
+        return "the source"
+    host = url.hostname or ""
+    return f"{url.scheme}://[{host}]{port}" if ":" in host else f"{url.scheme}://{host}{port}"
