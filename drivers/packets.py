@@ -40,6 +40,14 @@ class Packet:
     seen_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A packet and the monotonic second at which its picture was taken; never later than its `seen_s`."""
+
+    packet: Packet
+    taken_s: float
+
+
 class Source(Protocol):
     """An open camera. `read` waits no longer than a few seconds. Raises CameraError when nothing comes any more."""
 
