@@ -5,6 +5,7 @@ source -> Packet (seen) -> checks -> frame clock (taken) -> ring -> file
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 Codec = Literal["h264", "hevc", "mjpeg"]
 CameraQuality = Literal["good", "offline", "frozen", "dark", "covered", "drift", "gap", "storage"]
@@ -39,6 +40,14 @@ class Packet:
     seen_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A packet and the monotonic second at which its picture was taken; never later than its `seen_s`."""
+
+    packet: Packet
+    taken_s: float
+
+
 class Source(Protocol):
     """An open camera. `read` waits no longer than a few seconds. Raises CameraError when nothing comes any more."""
 
@@ -51,3 +60,19 @@ class Source(Protocol):
 
 class CameraError(Exception):
     """The camera cannot be read: what was found, and what to do next. Never holds its credentials."""
+
+
+def shown(source: str) -> str:
+    """A source as a text may hold it: a url's scheme, host and port alone, or the path of a device or file.
+
+    Cameras take passwords in the user part, in the query, and some in the path.
+    """
+    if "://" not in source:
+        return source
+    try:
+        url = urlsplit(source)
+        port = f":{url.port}" if url.port else ""
+    except ValueError:
+        return "the source"
+    host = url.hostname or ""
+    return f"{url.scheme}://[{host}]{port}" if ":" in host else f"{url.scheme}://{host}{port}"

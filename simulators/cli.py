@@ -1,4 +1,4 @@
-"""`callbox-sim`: the simulated hardware, link, broker and central, one subcommand each.
+"""`callbox-sim`: the simulated hardware, camera, link, broker and central, one subcommand each.
 
 A module is imported only for its own subcommand, so that the board does not wait for a web server it never starts.
 """
@@ -16,6 +16,7 @@ COMMANDS = {
     "line": "simulators.line",
     "wan": "simulators.wan",
     "broker": "simulators.broker",
+    "camera": "simulators.camera",
     "central": "simulators.central.server",
 }
 """Subcommand to the module whose `add_command(commands)` registers it and sets `func` (args to exit code)."""

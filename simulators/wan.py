@@ -42,19 +42,18 @@ T = TypeVar("T")
 class _Line:
     """One direction of the link: all connections share its rate. Times are those of the event loop, in seconds."""
 
-    def __init__(self, wan: "Wan") -> None:
-        self.wan, self.free_at_s, self.bytes = wan, 0.0, 0
+    def __init__(self, rate_kbps: float | None) -> None:
+        self.rate_kbps, self.free_at_s, self.bytes = rate_kbps, 0.0, 0
 
     def slice_bytes(self) -> int:
-        rate = self.wan.rate_kbps
-        return READ_BYTES if rate is None else max(1, int(rate * 125 * SLICE_S))
+        return READ_BYTES if self.rate_kbps is None else max(1, int(self.rate_kbps * 125 * SLICE_S))
 
     async def occupy(self, count: int) -> None:
         """Returns when `count` bytes are through."""
         self.bytes += count
-        if self.wan.rate_kbps is not None:
+        if self.rate_kbps is not None:
             now = asyncio.get_running_loop().time()
-            self.free_at_s = max(now, self.free_at_s) + count / (self.wan.rate_kbps * 125)
+            self.free_at_s = max(now, self.free_at_s) + count / (self.rate_kbps * 125)
             await asyncio.sleep(self.free_at_s - now)
 
 
@@ -152,9 +151,9 @@ class Wan:
         jitter_ms: float = 0,
     ) -> None:
         self.target = target
-        self.rate_kbps, self.delay_ms, self.jitter_ms = rate_kbps, delay_ms, jitter_ms
+        self.delay_ms, self.jitter_ms = delay_ms, jitter_ms
         self.mode: Mode = "up"
-        self.up, self.down = _Line(self), _Line(self)
+        self.up, self.down = _Line(rate_kbps), _Line(rate_kbps)
         self._bound = self._bind(listen_port)
         self.port: int = self._bound.getsockname()[1]
         self._connections: set[_Connection] = set()
@@ -206,7 +205,7 @@ class Wan:
         """Both directions, from the next bytes on; None is unlimited. Raises ValueError unless it is above 0."""
         if rate_kbps is not None and rate_kbps <= 0:
             raise ValueError(f"rate_kbps is {rate_kbps:g}; it must be above 0 (use stall for none at all)")
-        self.rate_kbps = rate_kbps
+        self.up.rate_kbps = self.down.rate_kbps = rate_kbps
 
     def state(self) -> dict[str, Any]:
         """{"mode", "port", "connections", "rate_kbps", "delay_ms", "jitter_ms", "up_bytes", "down_bytes"}."""
@@ -214,7 +213,7 @@ class Wan:
             "mode": self.mode,
             "port": self.port,
             "connections": len(self._connections),
-            "rate_kbps": self.rate_kbps,
+            "rate_kbps": self.up.rate_kbps,
             "delay_ms": self.delay_ms,
             "jitter_ms": self.jitter_ms,
             "up_bytes": self.up.bytes,

@@ -74,7 +74,8 @@ def over_1_mbit(owed: int) -> list[float]:
     """The same over 1 Mbit/s and DELAY_MS each way, in user space: this kernel has no netem."""
     with tempfile.TemporaryDirectory(prefix="callbox-bench-") as directory:  # noqa: SIM117
         with our_box(Path(directory), owed) as box, fast_central(box, BATCH) as sink:
-            box.wan.rate_kbps, box.wan.delay_ms = 1000, DELAY_MS
+            box.wan.set_rate(1000)
+            box.wan.delay_ms = DELAY_MS
             box.config["links"] = [{"url": f"mqtt://127.0.0.1:{box.wan.port}"}]
             box.write_config()
             box.power_on()
