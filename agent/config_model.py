@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, model_validator
 
 from agent.config_errors import Fault, KeyPath, show
-from agent.config_types import Ed25519Key, File, Keys, Name, Slug, Url, number, secrets, wrong
+from agent.config_types import Ed25519Key, File, Keys, Name, PutPrefix, Slug, Url, number, secrets, wrong
 from agent.text import t
 from drivers.contract import DriverType
 
@@ -237,6 +237,10 @@ class Evidence(Keys):
     media_kbps: int | None = number(
         8, 1_000_000, "kbit/s", "files are sent no faster than this; default: as fast as the line is", None
     )
+    put: tuple[PutPrefix, ...] = Field(
+        (),
+        description="how addresses that central names for a file's HTTPS PUT must begin; none: files go over MQTT",
+    )
 
 
 When = Annotated[
@@ -309,7 +313,7 @@ class Config(Keys):
     inputs: tuple[Input, ...] = Field((), description="buttons, contacts, zones, scanners")
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
-    evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None), description="how evidence is stored")
+    evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None, put=()), description="how evidence is stored")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )

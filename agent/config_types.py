@@ -3,8 +3,10 @@
 import base64
 import binascii
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -14,6 +16,8 @@ from agent.text import t
 
 # Otherwise pydantic reads the metadata of every installed package, to ask whether one wants to have a hand in this.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+LOOPBACK: Final = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 
 
 def wrong(*faults: Fault) -> PydanticCustomError:
@@ -55,6 +59,21 @@ def _without_secret(url: str) -> str:
     return url
 
 
+def _put_prefix(url: str) -> str:
+    """The beginning of addresses: closed by a /, so that no other host or folder begins alike."""
+    try:
+        parts = urlsplit(_without_secret(url))
+        host, ok = parts.hostname or "", parts.port != 0
+    except ValueError:  # a port that is none, a bracket that is not closed
+        host, ok = "", False
+    scheme = parts.scheme == "https" or (parts.scheme == "http" and LOOPBACK.fullmatch(host)) if ok else False
+    if not (
+        host and scheme and url.endswith("/") and re.fullmatch(r"https?://[!-~]+", url) and not set("?#") & set(url)
+    ):
+        raise wrong(Fault((), show(url), t("config.put")))
+    return url
+
+
 Ed25519Key = Annotated[
     bytes,
     BeforeValidator(_key_bytes, json_schema_input_type=Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]),
@@ -63,6 +82,7 @@ File = Annotated[Path, AfterValidator(_from_config_folder)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 Url = Annotated[str, AfterValidator(_without_secret)]
+PutPrefix = Annotated[str, AfterValidator(_put_prefix)]
 
 
 class Keys(BaseModel):

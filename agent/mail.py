@@ -17,8 +17,11 @@ from agent.media_mail import (
     FetchFiles,
     Filed,
     FilesFound,
+    HoldPut,
     OwedFile,
     PieceRead,
+    PutDone,
+    PutFile,
     ReadPiece,
     Record,
     SurveyedFiles,
@@ -164,6 +167,7 @@ Message = (
     | CameraStarted
     | CameraSaid
     | PieceRead
+    | PutDone
     | Unlinked
     | FilesFound
 )
@@ -306,6 +310,8 @@ Action = (
     | Record
     | TakePicture
     | ReadPiece
+    | PutFile
+    | HoldPut
     | Unlink
     | NewJournal
     | Connect

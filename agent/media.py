@@ -14,6 +14,7 @@ from agent.media_mail import (
     FilesFound,
     OwedFile,
     PieceRead,
+    PutDone,
     SurveyedFiles,
     SurveyFiles,
     Unlink,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 FREE_BYTES: Final = 4 * TIGHT_BYTES
 """With less room on the disk files of evidence go: before any event has to."""
 
-MediaMessage = CameraSaid | CameraStarted | FetchedFiles | Filed | FilesFound | PieceRead | SurveyedFiles | Unlinked
+MediaMessage = (
+    CameraSaid | CameraStarted | FetchedFiles | Filed | FilesFound | PieceRead | PutDone | SurveyedFiles | Unlinked
+)
 
 
 class Media:
@@ -43,7 +46,8 @@ class Media:
     ) -> None:
         self._recorder, self._out = recorder, out
         puback = config.delivery == "puback"
-        self.uploads = Uploads(opened.media_bytes, config.evidence.media_kbps, rng, out, puback_delivers=puback)
+        wish = config.evidence
+        self.uploads = Uploads(opened.media_bytes, wish.media_kbps, rng, out, puback_delivers=puback, put=wish.put)
         self.evidence = Evidence(config.cameras, opened.clips, recorder, self.uploads.owed, out)
         self._days, self._bytes = config.retention.days, config.retention.media_mb * 1_000_000
         self._keeps = bool(config.cameras) or opened.media_bytes > 0
@@ -66,6 +70,8 @@ class Media:
                 self.uploads.fetched(message)
             case PieceRead():
                 self.uploads.read(message, now_s)
+            case PutDone():
+                self.uploads.put(message, now_s)
             case SurveyedFiles():
                 self._surveyed(message)
             case FilesFound(files):

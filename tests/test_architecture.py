@@ -35,6 +35,7 @@ PURE = {
     "messages",
     "models",
     "outbox",
+    "puts",
     "ranges",
     "recorder",
     "report",

@@ -64,6 +64,7 @@ OTHER: dict[str, Any] = {
     "cameras.after_s": 21,
     "evidence.recipients": [],
     "evidence.media_kbps": 8,
+    "evidence.put": ["https://x/"],
     "paths.id": "x",
     "paths.type": "x",
     "paths.address": "tcp://x:1",
