@@ -338,8 +338,8 @@ class Uploads:
 
     def due_s(self, now_s: float) -> float | None:
         """When `pump` has something to do that nothing else brings."""
-        if self._state == "down":
-            return self._retry_s if self._loads else None
+        if self._state == "down":  # a moment that is past waits for the box's own session
+            return self._retry_s if self._loads and self._retry_s > now_s else None
         dues = [flight.since_s + ACK_TIMEOUT_S for flight in self._flight.values()]
         dues += [load.progress_s + load.timeout_s for load in self._loads.values() if load.sent > load.stored]
         dues += [load.held_until_s for load in self._loads.values()]
