@@ -62,9 +62,7 @@ class Put:
         self._go.set()
         if (wire := self._socket) is not None:
             with suppress(OSError):
-                socket.socket.shutdown(
-                    wire, socket.SHUT_RDWR
-                )  # below TLS, which another thread uses
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)  # below TLS, which another thread uses
 
     def join(self, timeout_s: float) -> bool:
         """Whether its thread has ended."""
@@ -87,7 +85,7 @@ class Put:
         except FileNotFoundError:
             reason, gone = "the file is not there", True
         except Exception as error:  # noqa: BLE001  whatever ends this thread, the box hears of it
-            reason = f"{self._where}: {_told(error)}"
+            reason = "the box ends" if self._closing.is_set() else f"{self._where}: {_told(error)}"
         self._answer(PutDone(self._name, reason, expired, gone))
 
     @property
@@ -239,12 +237,12 @@ def _told(error: Exception) -> str:
             return f"TLS failed ({error.reason or 'the connection broke'}); check that the port speaks TLS"
         case ConnectionRefusedError():
             return "nobody listens there; check host and port, and that the store runs"
+        case ConnectionError():
+            return "it hung up in the middle; see its log"
         case HTTPException() | ValueError():
             return f"what answers is no HTTP, or ends in the middle ({str(error)[:80]!r}); check host and port"
         case _UnreadError():
             return str(error)
-        case _EndedError():
-            return "the box ends"
         case OSError():
             return f"{error.strerror or 'the connection broke'}; it is tried again"
     return f"{type(error).__name__}; this should not happen: report it with the log"
