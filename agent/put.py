@@ -8,6 +8,7 @@ than host and port, and no redirect is followed. The receiver's certificate must
 
 import io
 import os
+import select
 import socket
 import ssl
 import threading
@@ -95,24 +96,23 @@ class Put:
     def _send(self, file: io.BufferedReader, size: int) -> int:
         """The HTTP status that answers. Raises OSError, HTTPException, _GoneError."""
         with closing(self._connect()) as wire:
-            wire.settimeout(PIECE_S)
-            wire.sendall(self._head(size))
-            due_s, early = 0.0, b""
+            wire.setblocking(False)
+            poller = select.poll()
+            poller.register(wire, select.POLLIN | select.POLLOUT)
+            due_s, early = 0.0, _push(wire, poller, self._head(size))
             for piece in self._pieces(file, size):
                 self._wait(due_s)
-                if early := _early(wire):
-                    break
-                wire.settimeout(PIECE_S)
                 try:
-                    wire.sendall(piece)
+                    early = early or _push(wire, poller, piece)
                 except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                     break  # it may have said why
+                if early:
+                    break
                 if self._rate:
                     due_s = max(due_s, time.monotonic()) + len(piece) / self._rate
             else:
                 return _status(wire, early)
-            status = _status(wire, early)
-            if status < 300:
+            if (status := _status(wire, early)) < 300:
                 raise HTTPException(f"status {status} before it had the whole file")
             return status
 
@@ -198,13 +198,22 @@ class _Answer(io.RawIOBase):
         return self._wire.recv_into(buffer)
 
 
-def _early(wire: socket.socket) -> bytes:
-    """What the receiver says before it has the file; TLS may have something to say of itself, which is nothing here."""
-    wire.settimeout(0)
-    try:
-        return wire.recv(4_096)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return b""
+def _push(wire: socket.socket, poller: "select.poll", data: bytes) -> bytes:
+    """Sends all of it, or as far as the receiver listens: what it says meanwhile. Raises OSError.
+
+    TLS may have something to say of itself, as tickets, which is nothing here.
+    """
+    until_s, rest = time.monotonic() + PIECE_S, memoryview(data)
+    while rest:
+        if not poller.poll(max(0.0, until_s - time.monotonic()) * 1_000):
+            raise TimeoutError
+        with suppress(BlockingIOError, ssl.SSLWantReadError):
+            if early := wire.recv(4_096):
+                return early
+            raise ConnectionResetError
+        with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            rest = rest[wire.send(rest) :]
+    return b""
 
 
 def _status(wire: socket.socket, early: bytes) -> int:
