@@ -69,7 +69,7 @@ def gops(codec: str, seconds: int) -> tuple[bytes, ...]:
     _, muxer, *encoder = ENCODERS[codec]
     with TemporaryDirectory() as directory:
         source = f"testsrc=size=320x180:rate={FPS}:duration={seconds}"
-        cut = ["-g", str(FPS), "-pix_fmt", "yuvj420p" if codec == "mjpeg" else "yuv420p", "-f", "segment"]
+        cut = ["-map", "0", "-g", str(FPS), "-pix_fmt", "yuvj420p" if codec == "mjpeg" else "yuv420p", "-f", "segment"]
         cut += ["-segment_time", "1", "-segment_format", muxer, "-reset_timestamps", "1", f"{directory}/%03d"]
         call = [str(FFMPEG), "-v", "error", "-f", "lavfi", "-i", source, "-c:v", *encoder, *cut]
         subprocess.run(call, check=True, stdin=subprocess.DEVNULL)
