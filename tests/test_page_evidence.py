@@ -170,6 +170,8 @@ def test_two_cameras_stand_side_by_side_under_one_clock(page: Page, desk: Desk) 
     for name in ("front", "gate"):
         shows(page, name, clip({"front": "h264", "gate": "mjpeg"}[name], 4, at_s - 2.5)[3], 9)
     boxes = [camera(page, name).bounding_box() for name in ("front", "gate", "yard")]
+    for name in ("front", "gate"):
+        expect(camera(page, name).locator("button[aria-current]")).to_be_in_viewport()
     assert boxes[0] and boxes[1] and boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
     expect(camera(page, "yard").get_by_test_id("no-evidence")).to_have_text("No evidence from camera yard")
 
@@ -201,6 +203,8 @@ def test_the_progress_of_an_upload_is_told_in_bytes(page: Page, desk: Desk) -> N
     total = f"{-(-len(file.data) // 1000)} kB"
     expect(camera(page, "front").locator("figcaption")).to_contain_text(f"9 kB of {total} received · more may come")
     expect(camera(page, "front").locator("progress")).to_have_attribute("value", "8192")
+    desk.box.say("state", desk.box.state(pending={"alarm": 0, "media_bytes": 3_400_000}), retain=True)
+    expect(page.get_by_test_id("box")).to_contain_text("3.4 MB of evidence still at the box")
     desk.box.upload(file, 2)
     expect(camera(page, "front").locator("figcaption")).to_contain_text(f"{total} received")
     expect(camera(page, "front").locator("progress")).to_have_count(0)
@@ -234,9 +238,9 @@ def test_pictures_that_cannot_be_shown_say_why(page: Page, desk: Desk) -> None:
     case, at_s = pressed(desk, page)
     other = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
     bad = {
-        "broken": stored(b"G" + bytes(5000), "video/mp2t", at_s),
-        "forged": stored(gops("h264", 1)[0], "video/mp2t", at_s, plain_sha256="0" * 64),
-        "foreign": stored(gops("h264", 2)[1], "video/mp2t", at_s, recipient=other),
+        "broken": stored(b"G" + bytes(5000), "video/mp2t", at_s - 0.5),
+        "forged": stored(gops("h264", 1)[0], "video/mp2t", at_s - 0.5, plain_sha256="0" * 64),
+        "foreign": stored(gops("h264", 2)[1], "video/mp2t", at_s - 0.5, recipient=other),
     }
     for name, file in bad.items():
         tells(desk, case, name, file, last=True)

@@ -58,6 +58,7 @@ export class Viewer {
     }
     for (const gone of old.values()) gone.remove();
     this.show();
+    if (!this.element.isConnected) requestAnimationFrame(() => this.show()); // what needs its place on the page
   }
 
   /** One camera: `list` is what can be played: whole files of the clip, or else pictures alone. */
@@ -220,10 +221,11 @@ export class Viewer {
     stage.dataset.dim = String(word !== "");
     const current = [...stage.querySelectorAll(".strip li")].find((item) => item.dataset.sha === file?.sha256);
     for (const item of stage.querySelectorAll(".strip [aria-current]")) if (item.parentNode !== current) item.removeAttribute("aria-current");
-    if (current && !current.firstChild.hasAttribute("aria-current")) {
-      current.firstChild.setAttribute("aria-current", "true");
-      const strip = current.parentNode;
-      strip.scrollLeft = current.offsetLeft - strip.offsetLeft - (strip.clientWidth - current.clientWidth) / 2;
+    current?.firstChild.setAttribute("aria-current", "true");
+    const strip = stage.querySelector(".strip");
+    if (current && strip.clientWidth && strip.dataset.at !== file.sha256) {
+      strip.dataset.at = file.sha256;
+      strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.clientWidth) / 2;
     }
     if (!pictures?.ready) return;
     const index = Math.max(0, pictures.atMs.findLastIndex((at) => at <= this.atMs));
