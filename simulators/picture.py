@@ -50,13 +50,15 @@ def draw(number: int, time_ms: int, width: int, height: int, scene: Scene = "str
     return picture
 
 
-def read_frame(picture: NDArray[Any]) -> tuple[int, int] | None:
-    """(number, time_ms) of a decoded picture, BGR or grey, of any size; None where no whole code is in it."""
+def read_frame(picture: NDArray[Any] | None) -> tuple[int, int] | None:
+    """(number, time_ms) of a decoded picture, BGR or grey, of any size; None where no whole code is in it, or where
+    there is no picture, as cv2 answers when it could not decode one."""
+    if picture is None:
+        return None
     grey = picture if picture.ndim == 2 else picture[:, :, 1]
     height, width = grey.shape
-    band_top, block_h, block_w = height * (ROWS_IN_PICTURE - ROWS) / ROWS_IN_PICTURE, height / 24, width / COLUMNS
-    y = band_top + (np.arange(ROWS) + 0.5) * block_h
-    x = (np.arange(COLUMNS) + 0.5) * block_w
+    y = (np.arange(ROWS_IN_PICTURE - ROWS, ROWS_IN_PICTURE) + 0.5) * height / ROWS_IN_PICTURE
+    x = (np.arange(COLUMNS) + 0.5) * width / COLUMNS
     code = np.packbits(grey[np.ix_(y.astype(int), x.astype(int))] > 127).tobytes()
     number, time_ms = int.from_bytes(code[:4], "big"), int.from_bytes(code[4:10], "big")
     return (number, time_ms) if code == _code(number, time_ms) else None

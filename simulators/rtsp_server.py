@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import gi
@@ -41,6 +42,11 @@ PAYLOADERS = {
     "h264": "rtph264pay name=pay0 pt=96 config-interval={sets}",
     "hevc": "rtph265pay name=pay0 pt=96 config-interval={sets}",
     "mjpeg": "rtpjpegpay name=pay0 pt=26",
+}
+
+IS_PARAMETER_SET: dict[str, Callable[[int], bool]] = {
+    "h264": lambda head: head & 0x1F in (7, 8),  # SPS, PPS: ITU-T H.264 table 7-1
+    "hevc": lambda head: head >> 1 & 0x3F in (32, 33, 34),  # VPS, SPS, PPS: ITU-T H.265 table 7-1
 }
 
 
@@ -125,23 +131,23 @@ class Stream:
             send, head = self.send, self.head
         if send is not None:
             _set_caps(send, caps)
-            spoil = spoil_jpeg if self.told["codec"] == "mjpeg" else spoil_units
-            _push(send, spoil(data, head["spoil"]), max(0, pts_ns + int(head["step_s"] * Gst.SECOND)))
+            is_set = IS_PARAMETER_SET.get(self.told["codec"])
+            spoilt = spoil_units(data, head["spoil"], is_set) if is_set else spoil_jpeg(data, head["spoil"])
+            _push(send, spoilt, max(0, pts_ns + int(head["step_s"] * Gst.SECOND)))
 
 
-def spoil_units(data: bytes, how: str | None) -> bytes:
-    """Units of H.264 or HEVC, each after its length in four bytes: the last one cut in half, or all of them random."""
-    if how not in ("garbage", "truncated"):
-        return data
+def spoil_units(data: bytes, how: str | None, is_set: Callable[[int], bool]) -> bytes:
+    """Units of H.264 or HEVC, each after its length in four bytes, without parameter sets: the payloader has them of
+    the caps and puts them into the stream where it should. The last unit cut in half, or all of them random."""
     units, at = [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
-        units.append(data[at + 4 : at + 4 + size])
+        unit = data[at + 4 : at + 4 + size]
+        if not is_set(unit[0]):
+            units.append(os.urandom(size) if how == "garbage" else unit)
         at += 4 + size
     if how == "truncated":
         units[-1] = units[-1][: len(units[-1]) // 2]
-    else:
-        units = [os.urandom(len(unit)) for unit in units]
     return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
 
 
