@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from drivers.packets import CameraError, CameraQuality, Stream
 
@@ -42,7 +42,7 @@ class Look:
 
 def judge(looks: Sequence[Look | None]) -> tuple[CameraQuality, str]:
     """What the latest LOOKS of them say, the oldest first; None: a picture that cannot be decoded."""
-    last = looks[-LOOKS:]
+    last = list(looks)[-LOOKS:]
     seen = [look for look in last if look is not None]
     if len(last) < LOOKS or 0 < len(seen) < LOOKS:
         return "good", ""
@@ -68,6 +68,7 @@ def look(stream: Stream, picture: bytes) -> Look | None:
             [sys.executable, "-m", "drivers.camera_look"],
             input=stream.codec.encode() + b"\n" + stream.parameter_sets + picture,
             capture_output=True,
+            check=False,
             timeout=WAIT_S,
         )
         found = json.loads(done.stdout) if done.returncode == 0 else {}
@@ -87,7 +88,8 @@ def measure(codec: str, data: bytes) -> Look | None:
         if codec == "mjpeg":
             grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
         else:
-            capture = cv2.VideoCapture(io.BytesIO(data), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+            file: Any = io.BytesIO(data)  # OpenCV's types know no file of Python's, OpenCV does
+            capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
             got, picture = capture.read()
             grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if got else None
         if grey is None:

@@ -1,4 +1,4 @@
-"""A camera or file read by OpenCV with FFmpeg inside: RTSP, V4L2 (MJPEG), video files. Packets only, nothing is decoded.
+"""A camera or file read by OpenCV, with FFmpeg inside: RTSP, V4L2 (MJPEG), video files. Nothing is decoded.
 
 Sets variables of OpenCV in this process's environment, which must stand before cv2 is imported: import it in a process
 of its own. What FFmpeg prints while a camera is opened is read for the reason why it does not open, and goes nowhere.
