@@ -70,6 +70,11 @@ class FakeBox:
             "alarm.panic", ago_s, transition="raised", cid=120, count=count, input="alarm-1", **case_of, **data
         )
 
+    def evidence(self, case: str, camera: str, *files: dict[str, Any], last: bool = False, **data: Any) -> bytes:
+        """Names files of evidence."""
+        more: dict[str, Any] = {"last": True} if last else {}
+        return self.event("status.evidence", case=case, camera=camera, files=list(files), **more, **data)
+
     def state(self, session: str = "c0ffee01", **more: Any) -> bytes:
         return rfc8785.dumps(
             {

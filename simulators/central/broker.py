@@ -19,7 +19,7 @@ KEEPALIVE_S = 20
 RETRY_S = 1.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 WRONG_PROTOCOL = 0x84
-TOPICS = ("callbox/1/+/+/event/#", "callbox/1/+/+/batch/#", "callbox/1/+/+/state")
+TOPICS = ("callbox/1/+/+/event/#", "callbox/1/+/+/batch/#", "callbox/1/+/+/state", "callbox/1/+/+/media/#")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """What the operators see: boxes, cases, commands under way, the newest other events. Pure; the clock is handed in."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from simulators.central.boxes import Box
 from simulators.central.cases import Case, case_of, entry
+from simulators.central.evidence import TYPE as EVIDENCE
+from simulators.central.evidence import Evidence, File, Have
 from simulators.central.store import Command, Record
-from simulators.central.wire import seconds
+from simulators.central.wire import Event, seconds
 
 RECENT_MAX = 100  # other events on the page
 CLOSED_MAX = 100  # closed cases on the page
@@ -36,9 +39,12 @@ class Sent:
 class Desk:
     """Filled by the hub's thread alone; `changes` gives what the pages have to be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, have: Callable[[str, str], Have] = lambda *_: Have(0, False, 0)) -> None:
+        """have: what is here of the file of (box, sha256)."""
         self.boxes: dict[str, Box] = {}
+        self._have = have
         self._cases: dict[str, Case] = {}
+        self._evidence: dict[str, Evidence] = {}
         self._commands: dict[str, Sent] = {}
         self._recent: deque[Record] = deque(maxlen=RECENT_MAX)
         self._dirty: dict[tuple[str, str], None] = {}
@@ -59,7 +65,10 @@ class Desk:
             self.touch_box(record.event.box)
         if record.event.type == "callbox.audit.command" and record.proven:
             self._answered(record)
-        case = case_of(record)
+        if record.event.type == EVIDENCE and record.proven:
+            self._named(record.event)
+            return
+        case = case_of(record) if record.event.type != EVIDENCE else None
         if case is not None:
             self._case(record.event.box, case).add(record)
             self._dirty["case", f"{record.event.box} {case}"] = None
@@ -67,6 +76,24 @@ class Desk:
             self._recent = deque((r for r in self._recent if r.event.id != record.event.id), maxlen=RECENT_MAX)
             self._recent.append(record)
             self._new.append(record)
+
+    def _named(self, event: Event) -> None:
+        case = str(event.data.get("case", ""))
+        key = f"{event.box} {case}"
+        self._evidence.setdefault(key, Evidence(event.box, case)).add(event)
+        self._dirty["evidence", key] = None
+        self._recent = deque((r for r in self._recent if r.event.id != event.id), maxlen=RECENT_MAX)
+
+    def touch_file(self, box: str, sha256: str) -> None:
+        """More of it has come."""
+        for key, evidence in self._evidence.items():
+            if evidence.box == box and sha256 in evidence.files:
+                self._dirty["evidence", key] = None
+
+    def file(self, box: str, case: str, sha256: str) -> File | None:
+        """A file of evidence of a case that is on the desk, when it is whole."""
+        evidence = self._evidence.get(f"{box} {case}")
+        return evidence.files.get(sha256) if evidence is not None and self._have(box, sha256).whole else None
 
     def _case(self, box: str, case: str) -> Case:
         return self._cases.setdefault(f"{box} {case}", Case(case, box))
@@ -125,6 +152,9 @@ class Desk:
         for kind, name in dirty:
             if kind == "box":
                 changes.append(("box", self.boxes[name].shown()))
+            elif kind == "evidence":
+                if name in self._evidence:
+                    changes.append(("evidence", self._evidence[name].shown(self._have)))
             elif kind == "command":
                 changes.append(("command", self._commands[name].shown()))
             elif (shown := self._cases[name].shown()) is not None:
@@ -133,7 +163,14 @@ class Desk:
         self._forget_closed()
         return changes
 
+    def _forget_evidence(self) -> None:
+        """Of cases that are not here, as of scans: the newest stay."""
+        loose = [key for key in self._evidence if key not in self._cases]
+        for key in loose[:-RECENT_MAX]:
+            del self._evidence[key]
+
     def _forget_closed(self) -> None:
+        self._forget_evidence()
         if len(self._cases) <= 2 * CLOSED_MAX:
             return
         closed = [key for key, case in self._cases.items() if (shown := case.shown()) and shown["state"] == "closed"]
@@ -147,6 +184,7 @@ class Desk:
         return {
             "boxes": [box.shown() for box in self.boxes.values()],
             "cases": [c for c in cases if c["state"] != "closed"] + closed,
+            "evidence": [evidence.shown(self._have) for evidence in self._evidence.values()],
             "commands": [sent.shown() for sent in self._commands.values()],
             "events": [entry(record) for record in self._recent],
         }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +18,7 @@ from simulators.central import wire
 from simulators.central.boxes import Box
 from simulators.central.broker import Answer, Broker, Link, Message, News
 from simulators.central.desk import Change
+from simulators.central.evidence import File
 from simulators.central.intake import Intake
 from simulators.central.store import Command, Store
 
@@ -64,7 +66,10 @@ class Hub:
         operator: str,
         operator_key: Ed25519PrivateKey,
         central_key: Ed25519PrivateKey,
+        decrypts: bool = False,
     ) -> None:
+        """decrypts: there is an identity for encrypted evidence; the pages are told so."""
+        self._decrypts = decrypts
         self._store, self._broker = store, broker
         self._operator, self._operator_key, self._central_key = operator, operator_key, central_key
         self._mailbox: queue.Queue[Mail] = queue.Queue(MAILBOX_MAX)
@@ -131,6 +136,13 @@ class Hub:
             "now": wire.rfc3339(time.time()),
         }
 
+    def file(self, box: str, case: str, sha256: str) -> tuple[Path, File]:
+        """A whole file of evidence of a case that is on the desk. Raises RefusedError."""
+        file = self._intake.desk.file(box, case, sha256)
+        if file is None:
+            raise RefusedError("page.error.unknown_file")
+        return self._intake.media.path(sha256), file
+
     def send(
         self, verb: str, box: str, case: str = "", note: str = "", data: dict[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -180,9 +192,11 @@ class Hub:
                 self._take(group)
                 now_s = time.monotonic()
                 self._say_receipts(now_s)
+                self._take_pieces(group)  # an alarm's receipt does not wait for the files' disk
                 if now_s - ticked_s >= TICK_S:
                     ticked_s = now_s
                     self._intake.desk.tick(now_s, time.time())
+                    self._intake.media.tick(now_s)
                 self._tell()
             except Exception:  # our own fault: start anew from the disk, and have sent again what was not acknowledged
                 log.exception("central stumbled")
@@ -192,27 +206,12 @@ class Hub:
                 return
 
     def _take(self, group: list[Mail]) -> None:
-        """All that has come in, in one transaction; acknowledged to the broker when it is on the disk."""
-        messages = [mail for mail in group if isinstance(mail, Message)]
-        try:
-            if self._stale:
-                self._load()
-            if messages:
-                began: list[Box] = []
-                with self._store.transaction():
-                    for message in messages:
-                        self._intake.take(message, began)
-                for box in began:
-                    self._send_receipts(self._intake.receipts.take_all(box.name, box.journal))
-                self._store_works("")
-        except sqlite3.Error as error:
-            # nothing was acknowledged: the broker sends it again over the next connection
-            self._store_works(f"{type(error).__name__}: {error}")
-            self._stale = True
-            self._broker.restart()
-            messages = []
-        for message in messages:
-            self._broker.acknowledge(message.mid, message.generation)
+        """All that has come in but pieces of files."""
+        began: list[Box] = []
+        self._keep([m for m in group if isinstance(m, Message) and not wire.of_media(m.topic)], began)
+        for box in began:
+            told = self._intake.media.told(box.name)
+            self._send_receipts(self._intake.receipts.take_all(box.name, box.journal, told))
         for mail in group:
             match mail:
                 case Link(up):
@@ -227,11 +226,39 @@ class Hub:
                 case Ask(work):
                     work()
 
+    def _take_pieces(self, group: list[Mail]) -> None:
+        self._keep([m for m in group if isinstance(m, Message) and wire.of_media(m.topic)], [])
+
+    def _keep(self, messages: list[Message], began: list[Box]) -> None:
+        """In one transaction; acknowledged to the broker when they are on the disk. began: gets the boxes that have a
+        new session."""
+        try:
+            if self._stale:
+                self._load()
+            if not messages:
+                return
+            with self._store.transaction():
+                for message in messages:
+                    self._intake.take(message, began)
+                self._intake.media.flush()
+            self._store_works("")
+        except (sqlite3.Error, OSError) as error:
+            # nothing was acknowledged: the broker sends it again over the next connection
+            self._store_works(f"{type(error).__name__}: {error}")
+            self._stale = True
+            began.clear()
+            self._broker.restart()
+            return
+        for message in messages:
+            self._broker.acknowledge(message.mid, message.generation)
+
     def _link(self, up: bool) -> None:
         self._link_up = up
         if up:
             for box, journal in self._intake.receipts.journals():
-                self._send_receipts(self._intake.receipts.take_all(box, journal))
+                now = journal == self._intake.desk.box(box).journal
+                told = self._intake.media.told(box) if now else None
+                self._send_receipts(self._intake.receipts.take_all(box, journal, told))
         self._said.append(("central", self._central()))
 
     def _say_receipts(self, now_s: float) -> None:
@@ -252,7 +279,8 @@ class Hub:
                 log.info("the store works again")
 
     def _central(self) -> dict[str, Any]:
-        return {"broker": self._link_up, "store": self._store_fails, "operator": self._operator}
+        said = {"broker": self._link_up, "store": self._store_fails}
+        return {**said, "operator": self._operator, "decrypts": self._decrypts}
 
     def _tell(self) -> None:
         said, self._said = self._said + self._intake.desk.changes(), []
@@ -262,6 +290,7 @@ class Hub:
 
     def _load(self) -> None:
         """Memory anew from the disk, and every page with it."""
+        self._intake.media.close()
         self._intake, self._stale = Intake(self._store), False
         for listener in self._listeners:
             listener("snapshot", self.snapshot())

@@ -4,10 +4,11 @@ import logging
 import sqlite3
 import time
 
-from simulators.central import wire
+from simulators.central import evidence, wire
 from simulators.central.boxes import Box
 from simulators.central.broker import Message
 from simulators.central.desk import COMMANDS_MAX, RECENT_MAX, Desk
+from simulators.central.media import Media
 from simulators.central.receipts import Receipts
 from simulators.central.store import Record, Store
 
@@ -21,8 +22,9 @@ class Intake:
     def __init__(self, store: Store) -> None:
         """Reads the store: what is stored of each journal, the boxes, and what the pages show."""
         self._store = store
-        self.receipts = Receipts(store.ranges())
-        self.desk = Desk()
+        self.media = Media(store)
+        self.receipts = Receipts(store.ranges(), lambda box, sha256: self.media.have(box, sha256).bytes)
+        self.desk = Desk(self.media.have)
         now_s = time.monotonic()
         for name, key, state, seen in store.boxes():
             box = self.desk.boxes[name] = Box.restored(name, key, state, seen, now_s)
@@ -31,15 +33,23 @@ class Intake:
             self.desk.command(command)
         for record in store.records(("alarm", "audit"), LOADED_MAX):
             self.desk.event(record)
+        for record in store.evidence(LOADED_MAX):
+            self.desk.event(record)
         for record in store.records(("trouble", "scan", "status", "audit"), RECENT_MAX):
             self.desk.event(record)
         self.desk.changes()
 
     def take(self, message: Message, began: list[Box]) -> None:
-        """Inside a transaction of the store. began: gets the boxes that have a new session. Raises sqlite3.Error."""
+        """Inside a transaction of the store, `media.flush` before its end. Raises sqlite3.Error, OSError.
+
+        began: gets the boxes that have a new session.
+        """
         try:
-            self._message(message, began)
-        except sqlite3.Error:
+            if wire.of_media(message.topic):
+                self._piece(message)
+            else:
+                self._message(message, began)
+        except (sqlite3.Error, OSError):
             raise
         except Exception as error:  # one message, whatever is in it, never stops the rest
             log.exception("%s: cannot be handled", message.topic)
@@ -60,6 +70,25 @@ class Intake:
                 self._event(topic, payload, at, now_s, message)
             if wrong:
                 self._odd(at, message, wrong)
+
+    def _piece(self, message: Message) -> None:
+        piece = wire.read_piece(message.topic)
+        wrong = "no file of a box, by its SHA-256 in hex, and no offset" if piece is None else ""
+        if message.retain:
+            wrong = "retained, which only a state may be"
+        elif len(message.payload) > wire.PIECE_BYTES_MAX:
+            wrong = f"{len(message.payload)} bytes, {wire.PIECE_BYTES_MAX} are allowed"
+        if piece is None or wrong:
+            self._odd(wire.rfc3339(time.time()), message, wrong)
+            return
+        self.media.piece(piece.box, piece.sha256, piece.offset, message.payload)
+        self._tell_of(piece.box, piece.sha256, time.monotonic())
+
+    def _tell_of(self, box: str, sha256: str, now_s: float) -> None:
+        """With the next receipt; of a box whose state never came, no journal is known to say it about."""
+        if journal := self.desk.box(box).journal:
+            self.receipts.media(box, journal, sha256, now_s)
+        self.desk.touch_file(box, sha256)
 
     def _odd(self, at: str, message: Message, reason: str) -> None:
         log.warning("%s: %s; kept in table oddities", message.topic, reason)
@@ -102,7 +131,7 @@ class Intake:
                 log.warning("%s event %d of journal %s: %s", event.box, event.seq, event.journal, record.problems)
             self.desk.event(record)
             if record.proven:
-                self._wait_no_more(event)
+                self._heed(event, now_s)
         elif outcome == "repeat":
             kept = self._store.record(event.box, event.id)
             if record.proven and kept is not None and not kept.proven:
@@ -116,11 +145,15 @@ class Intake:
         self._store.mark(event, checked.problems)
         self.desk.event(checked)
         if checked.proven:
-            self._wait_no_more(event)
+            self._heed(event, now_s)
             self._count(event, now_s)
 
-    def _wait_no_more(self, event: wire.Event) -> None:
-        """For what it says is no more at the box; but for a hole that does not fit what is stored here."""
+    def _heed(self, event: wire.Event, now_s: float) -> None:
+        """A proven event names files of evidence, or what is no more at the box: that is not waited for, but for a hole
+        that does not fit what is stored here."""
+        for file in evidence.files(event):
+            self.media.named(event.box, file)
+            self._tell_of(event.box, file.sha256, now_s)
         for hole in wire.holes(event):
             if self._store.joins(event, hole):
                 self._store.add_hole(event, hole)

@@ -1,13 +1,14 @@
 """What central may say to a box: which of its events are stored. Pure; the clock is handed in."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from simulators.central.wire import BATCH_EVENTS_MAX
 
 RANGES_MAX = 200  # in one receipt; what is more goes into further receipts
+FILES_MAX = 500  # likewise
 DELAY_S = 0.25  # for all classes but alarm (contract, section 3)
 
 
@@ -19,6 +20,7 @@ class Ledger:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     fresh: set[int] = field(default_factory=set)  # came since the last receipt, repeats included
     refused: dict[int, str] = field(default_factory=dict)
+    media: set[str] = field(default_factory=set)  # files of evidence to be told of
     due_s: float | None = None
 
     def add(self, first: int, last: int) -> None:
@@ -69,8 +71,11 @@ class Ledger:
 class Receipts:
     """The ledgers of all journals of all boxes, and when which receipt is due."""
 
-    def __init__(self, stored: Iterable[tuple[str, str, int, int]] = ()) -> None:
-        """stored: (box, journal, first, last) of each range in the store."""
+    def __init__(
+        self, stored: Iterable[tuple[str, str, int, int]] = (), have: Callable[[str, str], int] = lambda *_: 0
+    ) -> None:
+        """stored: (box, journal, first, last) of each range in the store. have: bytes on the disk of (box, sha256)."""
+        self._have = have
         self._ledgers: dict[tuple[str, str], Ledger] = {}
         self._due: set[tuple[str, str]] = set()
         for box, journal, first, last in stored:
@@ -102,6 +107,11 @@ class Receipts:
         self._of(box, journal).refused[seq] = reason
         self._wait(box, journal, now_s + DELAY_S)
 
+    def media(self, box: str, journal: str, sha256: str, now_s: float) -> None:
+        """Something came of this file, or it was named; journal: the box's present one."""
+        self._of(box, journal).media.add(sha256)
+        self._wait(box, journal, now_s + DELAY_S)
+
     def _wait(self, box: str, journal: str, due_s: float) -> None:
         ledger = self._of(box, journal)
         ledger.due_s = due_s if ledger.due_s is None else min(due_s, ledger.due_s)
@@ -116,9 +126,15 @@ class Receipts:
         due = [key for key in self._due if (at := self._ledgers[key].due_s) is not None and at <= now_s]
         return [pair for box, journal in due for pair in self._say(box, journal, everything=False)]
 
-    def take_all(self, box: str, journal: str) -> list[tuple[str, dict[str, Any]]]:
-        """Everything stored of this journal, for a box that has come back."""
-        return self._say(box, journal, everything=True)
+    def take_all(self, box: str, journal: str, media: Iterable[str] | None = None) -> list[tuple[str, dict[str, Any]]]:
+        """Everything stored of this journal, for a box that has come back. media: files that it is told of as well; the
+        first receipt says so even if they are none."""
+        if media is not None:
+            self._of(box, journal).media.update(media)
+        receipts = self._say(box, journal, everything=True)
+        if media is not None:
+            receipts[0][1].setdefault("media", {})
+        return receipts
 
     def journals(self) -> list[tuple[str, str]]:
         """Every (box, journal) that something is stored of."""
@@ -126,5 +142,12 @@ class Receipts:
 
     def _say(self, box: str, journal: str, everything: bool) -> list[tuple[str, dict[str, Any]]]:
         self._due.discard((box, journal))
-        bodies = self._of(box, journal).said(everything)
+        ledger = self._of(box, journal)
+        bodies = ledger.said(everything)
+        files = sorted(ledger.media)
+        ledger.media.clear()
+        for number, at in enumerate(range(0, len(files), FILES_MAX)):
+            if number == len(bodies):
+                bodies.append({"through": ledger.through, "also": []})
+            bodies[number]["media"] = {sha256: self._have(box, sha256) for sha256 in files[at : at + FILES_MAX]}
         return [(box, {"journal": journal, **body, "batch": BATCH_EVENTS_MAX}) for body in bodies]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from simulators.central.wire import Event, Hole, Topic, UnreadableError, read_event
 
@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS again (
 CREATE TABLE IF NOT EXISTS holes (
   box TEXT, journal TEXT, first INTEGER NOT NULL, last INTEGER, hash TEXT NOT NULL,
   PRIMARY KEY (box, journal, last)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS media (
+  box TEXT, sha256 TEXT, bytes INTEGER NOT NULL, wrong INTEGER NOT NULL DEFAULT 0, whole_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (box, sha256)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS media_by_time ON media (box, whole_at);
 CREATE TABLE IF NOT EXISTS oddities (received_at TEXT, topic TEXT, reason TEXT, payload BLOB);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -80,10 +84,20 @@ class Command:
         return str(json.loads(self.payload)["source"])
 
 
+class NamedFile(NamedTuple):
+    """A file of evidence that a proven event of a box names. bytes: its size; wrong: how often it came with another
+    hash; whole_at: since when it is here and proven, empty until then. Its bytes are no business of the store."""
+
+    bytes: int
+    wrong: int
+    whole_at: str
+
+
 class Store:
     """Not for two threads at once. Raises sqlite3.Error when the disk does not do its part."""
 
     def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -211,9 +225,15 @@ class Store:
         ).fetchall()
 
     def records(self, classes: tuple[str, ...], last: int) -> list[Record]:
-        """The newest events of these classes, in the order in which they came."""
+        """The newest events of these classes, in the order in which they came; but for those that `evidence` has."""
         marks = ",".join("?" * len(classes))
-        return self._read(f"class IN ({marks}) ORDER BY rowid DESC LIMIT ?", (*classes, last))[::-1]
+        where = f"class IN ({marks}) AND type <> 'callbox.status.evidence' ORDER BY rowid DESC LIMIT ?"
+        return self._read(where, (*classes, last))[::-1]
+
+    def evidence(self, last: int) -> list[Record]:
+        """The newest events that name files of evidence, in the order in which they came."""
+        where = "class = 'status' AND type = 'callbox.status.evidence' ORDER BY rowid DESC LIMIT ?"
+        return self._read(where, (last,))[::-1]
 
     def unchecked(self, box: str) -> list[Record]:
         """What came from this box before its key did."""
@@ -243,6 +263,38 @@ class Store:
             "INSERT INTO oddities VALUES (?, ?, ?, ?)", (received_at, topic, reason, payload[:ODDITY_BYTES_MAX])
         )
         self._db.execute("DELETE FROM oddities WHERE rowid <= ?", ((row.lastrowid or 0) - ODDITIES_MAX,))
+
+    # files of evidence
+
+    def name_file(self, box: str, sha256: str, size: int) -> None:
+        """A proven event of this box names it; the first size that it is named with stands."""
+        self._db.execute("INSERT OR IGNORE INTO media (box, sha256, bytes) VALUES (?, ?, ?)", (box, sha256, size))
+
+    def file(self, box: str, sha256: str) -> NamedFile | None:
+        """None as long as no proven event of this box names it."""
+        row = self._db.execute(
+            "SELECT bytes, wrong, whole_at FROM media WHERE box = ? AND sha256 = ?", (box, sha256)
+        ).fetchone()
+        return NamedFile(*row) if row else None
+
+    def file_whole(self, box: str, sha256: str, at: str) -> None:
+        """It is here, and its hash is right."""
+        self._db.execute("UPDATE media SET whole_at = ? WHERE box = ? AND sha256 = ?", (at, box, sha256))
+
+    def file_wrong(self, box: str, sha256: str) -> None:
+        """It came with another hash."""
+        self._db.execute("UPDATE media SET wrong = wrong + 1 WHERE box = ? AND sha256 = ?", (box, sha256))
+
+    def unfinished_files(self) -> list[tuple[str, str]]:
+        """(box, sha256) of all that are not whole."""
+        return self._db.execute("SELECT box, sha256 FROM media WHERE whole_at = ''").fetchall()
+
+    def files_since(self, box: str, at: str) -> list[str]:
+        """SHA-256 of this box's files that are not whole, and of those that became so since `at`."""
+        rows = self._db.execute(
+            "SELECT sha256 FROM media WHERE box = ? AND (whole_at = '' OR whole_at >= ?) ORDER BY whole_at", (box, at)
+        )
+        return [sha256 for [sha256] in rows]
 
     # boxes and their keys
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 EVENT_BYTES_MAX = 64 * 1024
+PIECE_BYTES_MAX = 64 * 1024
 BATCH_EVENTS_MAX = 50
 CLASSES = ("alarm", "trouble", "scan", "status", "audit")
 ZERO_HASH = base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()
@@ -26,6 +27,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 SEQ_IN_RUINS = re.compile(rb'"boxseq"\s*:\s*(\d{1,15})\b')
 JOURNAL_IN_RUINS = re.compile(rb'"journal"\s*:\s*"([0-9a-zA-Z_-]{1,64})"')
 JOURNAL = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+OFFSET = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 class UnreadableError(ValueError):
@@ -145,6 +148,30 @@ def read_topic(topic: str) -> Topic | None:
             NAME.fullmatch(site) and NAME.fullmatch(box) and cls in CLASSES
         ):
             return Topic(f"{site}/{box}", part, cls)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Where bytes of a file of evidence belong."""
+
+    box: str
+    sha256: str
+    offset: int
+
+
+def of_media(topic: str) -> bool:
+    """Does it say that it is a piece of a file?"""
+    return topic.split("/")[4:5] == ["media"]
+
+
+def read_piece(topic: str) -> Piece | None:
+    """None for a topic that names no box, no SHA-256 in hex or no offset."""
+    match topic.split("/"):
+        case ["callbox", "1", site, box, "media", sha256, offset] if (
+            NAME.fullmatch(site) and NAME.fullmatch(box) and SHA256.fullmatch(sha256) and OFFSET.fullmatch(offset)
+        ):
+            return Piece(f"{site}/{box}", sha256, int(offset))
     return None
 
 
