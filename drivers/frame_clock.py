@@ -20,7 +20,8 @@ RISE: Final = 0.002
 STEP_S: Final = 1.0
 """Times that differ from the box's clock by more, from one picture to the next, are a step."""
 PAUSE_TIMES: Final = 5.0
-"""A pause so many times as long as usual, and longer than STEP_S, is a gap."""
+PAUSE_S_MIN: Final = 2.0
+"""A pause longer than this, and so many times as long as usual, is a gap."""
 REORDER_MAX: Final = 16
 """Pictures that may come after one that is shown later (H.264 and HEVC: max_dec_frame_buffering)."""
 DRIFT_STEP_S: Final = 10.0
@@ -108,9 +109,10 @@ class FrameClock:
     def _follow(self, last: Packet, packet: Packet) -> None:
         pause_s = packet.dts_s - last.dts_s
         usual_s = pause_s if self._usual_s is None else self._usual_s
-        if pause_s > max(STEP_S, PAUSE_TIMES * usual_s):
+        if pause_s > max(PAUSE_S_MIN, PAUSE_TIMES * usual_s):
             self._note(f"no picture for {pause_s:.1f} s")
-        self._usual_s = usual_s + (min(pause_s, 2 * usual_s) - usual_s) / 16
+        if pause_s > 0:
+            self._usual_s = usual_s + (min(pause_s, 2 * usual_s) - usual_s) / 16  # a gap hardly changes what is usual
         smallest_s = self._learn(packet)
         if smallest_s - self._offset_s > STEP_S:
             self._note(f"the camera's times are behind by {smallest_s - self._offset_s:.1f} s for good")

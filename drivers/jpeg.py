@@ -45,7 +45,7 @@ def check(data: bytes) -> tuple[int, int] | str:
         if marker in (0x00, SOI):
             return f"a marker ff {marker:02x} at byte {at - 2}, where a segment must begin"
         length = int.from_bytes(data[at : at + 2], "big")
-        if at + length > len(data):
+        if at + max(length, 2) > len(data):
             return _cut(data)
         if length < 2:
             return f"the segment ff {marker:02x} at byte {at - 2} has the length {length}, less than its own two bytes"
@@ -64,8 +64,8 @@ def check(data: bytes) -> tuple[int, int] | str:
         return f"no {'frame header' if size is None else 'picture data'} before its end"
     if not (0 < size[0] <= SIDE_MAX and 0 < size[1] <= SIDE_MAX):
         return f"a picture of {size[0]} x {size[1]}, allowed are 1 to {SIDE_MAX} pixels a side"
-    if data.find(b"\xff\xd8\xff", at) >= 0:
-        return f"another JPEG follows its end at byte {at}"
+    if (other := data.find(b"\xff\xd8\xff", at)) >= 0:
+        return f"another JPEG follows it at byte {other}"
     return size
 
 

@@ -157,10 +157,12 @@ class Ring:
     def _cut(self, gop: _Gop) -> int:
         """So many of the first pictures of a GOP are wanted, with those on which they hang."""
         until_s = self._until_s(gop)
-        for number in range(len(gop.pictures), gop.stored, -1):
-            if gop.pictures[number - 1].taken_s <= until_s:
-                return number
-        return gop.stored
+        if until_s < gop.starts_s:
+            return gop.stored
+        wanted = (
+            number for number in range(len(gop.pictures), gop.stored, -1) if gop.pictures[number - 1].taken_s <= until_s
+        )
+        return next(wanted, gop.stored)
 
     def _until_s(self, gop: _Gop) -> float:
         """The end of what is wanted of a GOP; -inf for nothing."""
