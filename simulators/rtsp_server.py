@@ -27,6 +27,7 @@ from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E40
 AHEAD_FRAMES = 90  # that a stuck client may be behind; then it loses the oldest
 PIXELS_PER_BIT = 6  # static houses and a small figure need no more
 KBPS_MIN = 300
+BASE_NS = 10 * 86400 * 10**9  # GStreamer counts from 0: room for a clock that jumps back
 NEVER = 2**64 - 1  # GST_CLOCK_TIME_NONE
 
 SOURCE = "appsrc name={name} is-live=true format=time block=false max-bytes=0 max-buffers={ahead} leaky-type=downstream"
@@ -84,8 +85,7 @@ class Stream:
             self.source = element.get_by_name("raw") or self.send
         if coded:
             coded.connect("new-sample", self.coded)
-        # a camera's clock may jump ahead; a sink that keeps time would hold the pictures back until then
-        element.get_parent().connect("deep-element-added", lambda _pipeline, _bin, sink: _send_at_once(sink))
+        element.get_parent().connect("deep-element-added", _send_at_once)
         media.connect("unprepared", self.gone)
 
     def gone(self, media: Any) -> None:
@@ -105,7 +105,7 @@ class Stream:
                 return
             pts_ns = int(head["pts_s"] * Gst.SECOND)
             if self.base_ns is None:
-                self.base_ns = running_ns - pts_ns
+                self.base_ns = running_ns + BASE_NS - pts_ns
             pts_ns += self.base_ns
         size = f"width={head['width']},height={head['height']},framerate={self.told['fps']}/1"
         if source is self.send:
@@ -133,7 +133,7 @@ class Stream:
             _set_caps(send, caps)
             is_set = IS_PARAMETER_SET.get(self.told["codec"])
             spoilt = spoil_units(data, head["spoil"], is_set) if is_set else spoil_jpeg(data, head["spoil"])
-            _push(send, spoilt, max(0, pts_ns + int(head["step_s"] * Gst.SECOND)))
+            _push(send, spoilt, pts_ns + int(head["step_s"] * Gst.SECOND))
 
 
 def spoil_units(data: bytes, how: str | None, is_set: Callable[[int], bool]) -> bytes:
@@ -159,9 +159,10 @@ def spoil_jpeg(data: bytes, how: str | None) -> bytes:
     return data[: scan + (len(data) - scan) // 2] if how == "truncated" else data
 
 
-def _send_at_once(element: Any) -> None:
-    if element.get_factory().get_name() in ("appsink", "udpsink", "multiudpsink"):
-        element.set_property("sync", False)
+def _send_at_once(_pipeline: Any, _bin: Any, element: Any) -> None:
+    """A camera's clock may jump ahead; a sink that keeps time would hold its pictures back until then."""
+    if element.get_factory().get_name() == "appsink":  # the library turns `sync` on after it has added it
+        element.connect("notify::sync", lambda sink, _: sink.get_property("sync") and sink.set_property("sync", False))
 
 
 def _set_caps(source: Any, caps: str) -> None:
@@ -204,9 +205,8 @@ def protect(server: Any, factory: Any, method: str, name: str, password: str) ->
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
         auth.add_digest(name, password, token)
     server.set_auth(auth)
-    factory.add_role_from_structure(
-        Gst.Structure.new_from_string("viewer,media.factory.access=true,media.factory.construct=true")[0]
-    )
+    may = "viewer,media.factory.access=true,media.factory.construct=true"
+    factory.add_role_from_structure(Gst.Structure.new_from_string(may))
 
 
 def feed(stream: Stream, frames: BinaryIO) -> None:
