@@ -11,6 +11,7 @@ holds up the connection holds up the pictures.
 
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -19,10 +20,9 @@ from typing import Any, BinaryIO
 import gi
 
 gi.require_version("Gst", "1.0")
-gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402, F401 - GstApp: appsrc's methods
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - after the versions
 
 AHEAD_FRAMES = 90  # that a stuck client may be behind; then it loses the oldest
 PIXELS_PER_BIT = 6  # static houses and a small figure need no more
@@ -180,7 +180,9 @@ def _push(source: Any, data: bytes, pts_ns: int) -> None:
 
 
 def serve(told: dict[str, Any], stream: Stream) -> int:
-    """Listens at /stream; the port. The server lives as long as the process."""
+    """Listens at /stream; the port. The server lives as long as the process. Raises GLib.Error where an element of the
+    pipeline is not installed."""
+    Gst.parse_launch(launch(told))
     server, factory = GstRtspServer.RTSPServer.new(), GstRtspServer.RTSPMediaFactory.new()
     server.set_address("127.0.0.1")
     server.set_service("0")
@@ -191,8 +193,14 @@ def serve(told: dict[str, Any], stream: Stream) -> int:
     if told["credentials"]:
         protect(server, factory, told["auth"], *told["credentials"])
     server.get_mount_points().add_factory("/stream", factory)
+    server.connect("client-connected", _without_delay)
     server.attach(None)
     return int(server.get_bound_port())
+
+
+def _without_delay(_server: Any, client: Any) -> None:
+    """Else the last bytes of each picture would wait for the client's acknowledgement of those before: 35 ms."""
+    client.get_connection().get_read_socket().set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def protect(server: Any, factory: Any, method: str, name: str, password: str) -> None:

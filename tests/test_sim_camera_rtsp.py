@@ -282,6 +282,14 @@ def until(true: Callable[[], bool]) -> None:
         assert monotonic() < end_s, "it did not come"
 
 
+def test_without_gstreamer_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simulators.camera.SYSTEM_PYTHON", "false")
+    assert main(["camera", "--codec", "h264"]) == 1
+    assert "no camera: the RTSP server did not start" in capsys.readouterr().err
+
+
 def test_what_rtp_cannot_carry_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["camera", "--rtsp", "--size", "2048x1152"]) == 2
     assert "size: found '2048x1152', allowed: WxH, 8 * n, 64-2040" in capsys.readouterr().err
