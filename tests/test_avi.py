@@ -68,6 +68,7 @@ def test_every_picture_has_its_own_time_to_half_a_millisecond(seed: int) -> None
 def test_two_pictures_of_one_time_are_both_there() -> None:
     file = mux([taken(PICTURE, 70.0), taken(PICTURE, 70.0), taken(PICTURE, 70.0001)], MJPEG)
     assert [float(one["pts_time"]) for one in packets_of(file, "avi")] == [0.0, 0.001, 0.002]
+    assert stream_of(file, "avi")["nb_frames"] == "3"
 
 
 def test_a_player_can_seek_to_each_picture() -> None:
