@@ -93,6 +93,14 @@ def test_pictures_shown_before_one_that_came_first_are_taken_before_it() -> None
     assert clock.gaps == 0
 
 
+def test_an_offset_that_rises_between_them_leaves_pictures_in_order() -> None:
+    clock = FrameClock()
+    run(clock, [*steady(0, 50, 0.1), *steady(50, 170, 0.4)])
+    reference = clock.take(packet(BASE_S + 17.001, 17.401, BASE_S + 16.95))
+    before = clock.take(packet(BASE_S + 17.0, 19.4, BASE_S + 17.0))
+    assert before.taken_s <= reference.taken_s
+
+
 BREAKS = [
     (-3600.0, "the camera's times went back by 3599.9 s"),
     (-0.2, "the camera's times went back by 0.1 s"),
