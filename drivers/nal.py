@@ -16,20 +16,23 @@ UNITS_MAX: Final = 1_000
 SIDE_MAX: Final = 16_384
 """Pixels of the longer side: twice 8K."""
 
-H264_SPS, H264_PPS, H264_SEI, H264_IDR = 7, 8, 6, 5
+H264_SPS, H264_PPS = 7, 8
 HEVC_VPS, HEVC_SPS, HEVC_PPS = 32, 33, 34
-_SETS: Final = {"h264": (H264_SPS, H264_PPS), "hevc": (HEVC_VPS, HEVC_SPS, HEVC_PPS)}
+_SETS: Final = {
+    "h264": {H264_SPS: "SPS", H264_PPS: "PPS"},
+    "hevc": {HEVC_VPS: "VPS", HEVC_SPS: "SPS", HEVC_PPS: "PPS"},
+}
 _PICTURE: Final = {"h264": range(1, 6), "hevc": range(32)}
 _KEY: Final = {"h264": range(5, 6), "hevc": range(16, 24)}
+"""IDR; BLA, IDR, CRA and what is reserved for more of them."""
 _SPECIFIED: Final = {"h264": range(1, 24), "hevc": range(48)}
 """What is reserved in these is for later editions, and decoders pass over it. What is beyond is none of the standard's
 (in RTP it names pieces of units, which have no place in a byte stream)."""
-_NAMES: Final = {"h264": ("SPS", "PPS"), "hevc": ("VPS", "SPS", "PPS")}
 
 
 def units(data: bytes) -> list[bytes]:
     """The units in order, without start codes and the zeros between; the first UNITS_MAX and one more."""
-    return [unit.rstrip(b"\0") for unit in data.split(START, UNITS_MAX + 1)[1 : UNITS_MAX + 2]]
+    return [unit.rstrip(b"\0") for unit in data.split(START, UNITS_MAX + 1)[1:]]
 
 
 def kind(codec: Codec, unit: bytes) -> int:
@@ -68,8 +71,8 @@ def check(data: bytes, stream: Stream) -> str:
     stream: its codec, and its parameter sets, which are at hand for units that bring none.
     """
     codec = stream.codec
-    head, _, rest = data.partition(START)
-    if not rest or head.strip(b"\0"):
+    head, start, _ = data.partition(START)
+    if not start or head.strip(b"\0"):
         return f"no start code at its beginning, but {data[:4].hex(' ') or 'nothing'}"
     found = units(data)
     if len(found) > UNITS_MAX:
@@ -84,8 +87,8 @@ def check(data: bytes, stream: Stream) -> str:
             return f"unit {number} has the type {of}, which is none of {codec}"
     if not any(of in _PICTURE[codec] for of in kinds):
         return "no picture in it"
-    if not stream.parameter_sets and not parameter_sets(codec, data):
-        missing = [name for of, name in zip(_SETS[codec], _NAMES[codec], strict=True) if of not in kinds]
+    at_hand = {*kinds, *(kind(codec, unit) for unit in units(stream.parameter_sets))}
+    if missing := [name for of, name in _SETS[codec].items() if of not in at_hand]:
         return f"no {' and '.join(missing)} at hand: it cannot be decoded"
     return ""
 
@@ -110,7 +113,6 @@ class _Bits:
         zeros = 0
         while not self.over and not self.u(1):
             zeros += 1
-            self.over |= zeros > 32
         return 0 if self.over else (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:

@@ -70,7 +70,7 @@ class Hub:
         decrypts: bool = False,
         bucket: Bucket | None = None,
     ) -> None:
-        """decrypts: there is an identity for encrypted evidence, and the pages say so. bucket: where boxes put files."""
+        """decrypts: there is an identity for encrypted evidence, and pages say so. bucket: where boxes put files."""
         self._decrypts, self._bucket = decrypts, bucket
         self._store, self._broker = store, broker
         self._operator, self._operator_key, self._central_key = operator, operator_key, central_key

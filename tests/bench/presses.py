@@ -50,18 +50,22 @@ class Storm:
     seconds: float = 0.0
 
 
-def at_rest(slow_ms: int = 0, presses: int = PRESSES) -> Taken:
-    """Nothing else happens. slow_ms: what each sync of the disk takes longer, for the box and for the bare commit."""
+def at_rest(slow_ms: int = 0, presses: int = PRESSES, *, settle_s: float = 0.0, **changes: Any) -> Taken:
+    """Nothing else happens. slow_ms: what each sync of the disk takes longer, for the box and for the bare commit.
+
+    settle_s: so long the box runs before the first press. changes: of its config.
+    """
     with tempfile.TemporaryDirectory(prefix="callbox-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         disk = stack.enter_context(BadDisk(directory, directory))
         disk.arm(fsync_ms=slow_ms)
-        box = stack.enter_context(our_box(directory))
+        box = stack.enter_context(our_box(directory, **changes))
         sink = stack.enter_context(fast_central(box))
         box.more_environment = environment = disk.environment if slow_ms else {}
         commit = stack.enter_context(Commit(directory / "bare.db", environment))
         box.power_on()
         box.armed().owes_nothing()
+        threading.Event().wait(settle_s)
         return _press(box, sink, presses, commit=commit)
 
 
