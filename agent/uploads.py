@@ -227,7 +227,7 @@ class Uploads:
 
     def _lost(self, load: Load, size: int, now_s: float) -> None:
         """Central has less than it said: its disk failed, or all of it was there and the hash was wrong."""
-        load.rounds += size == 0 and load.sent == load.file.bytes
+        load.rounds += size == 0 and load.sent == load.file.bytes and not load.by_put
         load.stored = load.sent = size
         load.progress_s = now_s
         if load.rounds >= ROUNDS_MAX:
