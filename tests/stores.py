@@ -1,11 +1,12 @@
-"""Real servers that take files by PUT, for tests: Debian's nginx with its DAV module, and s3rver, which checks S3's
-signatures."""
+"""Real servers that take files by PUT, for tests, both Debian's: nginx with its DAV module, and OpenStack Swift, which
+speaks S3 and checks its signatures, behind nginx."""
 
 import os
+import pwd
 import socket
-import ssl
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import trustme
@@ -14,10 +15,6 @@ from real_box import until
 from simulators.broker import free_port
 from simulators.process import spawn, stop
 
-ROOT = Path(__file__).parent.parent
-S3RVER = ROOT / ".cache/s3rver/node_modules/.bin/s3rver"
-S3_KEY = "S3RVER"
-"""The one key that s3rver knows; its secret is the same."""
 BODY_MAX = 1_000_000
 NGINX = """\
 daemon off;
@@ -41,9 +38,48 @@ http {{
     location /bucket/ {{ dav_methods PUT; }}
     location /expired/ {{ return 403; }}
     location /moved/ {{ return 307 /bucket/elsewhere; }}
+    location /evidence {{
+      proxy_pass http://127.0.0.1:{behind};
+      proxy_set_header Host $http_host;
+      proxy_request_buffering off;
+    }}
   }}
 }}
 """
+
+
+SWIFT = """\
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {folder}
+"""
+SWIFT_STORE = """\
+devices = {folder}/devices
+mount_check = false
+[pipeline:main]
+pipeline = {name}-server
+[app:{name}-server]
+use = egg:swift#{name}
+"""
+SWIFT_PROXY = """\
+[pipeline:main]
+pipeline = cache s3api tempauth proxy-server
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:9
+[filter:s3api]
+use = egg:swift#s3api
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_central = secret-of-the-store .admin
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+"""
+S3_KEY, S3_SECRET = "test:central", "secret-of-the-store"
 
 
 class Papers:
@@ -59,44 +95,48 @@ class Papers:
         cert.private_key_pem.write_to_path(folder / "server.key")
 
 
-def _until_open(port: int, log: Path, ca: Path) -> None:
-    def answers() -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as wire:
-                ssl.create_default_context(cafile=ca).wrap_socket(wire, server_hostname="localhost").close()
-        except ConnectionRefusedError:
-            return False
-        return True
-
-    until(answers, f"the store listens; its log is {log}")
-
-
 @contextmanager
-def nginx(papers: Papers) -> Iterator[tuple[str, Path]]:
-    """Its address, and the folder of `/bucket/`. `/expired/` refuses, `/moved/` redirects."""
+def nginx(papers: Papers, behind: int = 9) -> Iterator[tuple[str, Path]]:
+    """Its address, and the folder of `/bucket/`. `/expired/` refuses, `/moved/` redirects, `/evidence` is a store's on
+    port `behind`."""
     folder, port = papers.folder, free_port()
     (folder / "files/bucket").mkdir(parents=True)
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, most=BODY_MAX))
+    conf = NGINX.format(folder=folder, port=port, most=BODY_MAX, behind=behind)
+    (folder / "nginx.conf").write_text(conf)
     log = folder / "nginx.log"
     argv = ["/usr/sbin/nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     process = spawn(argv, log)
     try:
-        _until_open(port, log, papers.ca)
+        until(lambda: _open(port), f"nginx listens; its log is {log}")
         yield f"https://localhost:{port}/", folder / "files/bucket"
     finally:
         stop(process)
 
 
+def _open(port: int) -> bool:
+    with closing(socket.socket()) as wire:
+        return wire.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
-def s3rver(papers: Papers) -> Iterator[str]:
-    """The address of its bucket `evidence`."""
-    folder, port = papers.folder, free_port()
-    log = folder / "s3rver.log"
-    argv = [str(S3RVER), "--directory", str(folder / "s3"), "--address", "localhost", "--port", str(port)]
-    argv += ["--cert", str(folder / "server.pem"), "--key", str(folder / "server.key"), "--no-vhost-buckets"]
-    process = spawn([*argv, "--configure-bucket", "evidence"], log, {**os.environ, "NODE_ENV": "production"})
-    try:
-        _until_open(port, log, papers.ca)
-        yield f"https://localhost:{port}/evidence/"
-    finally:
-        stop(process)
+def swift(papers: Papers) -> Iterator[str]:
+    """The address of its bucket `evidence`, over TLS."""
+    folder = papers.folder / "swift"
+    (folder / "devices/disk").mkdir(parents=True)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            conf = folder / f"{name}.conf"
+            own = SWIFT_PROXY if name == "proxy" else SWIFT_STORE
+            conf.write_text((SWIFT + own).format(name=name, port=port, user=user, folder=folder))
+            if name != "proxy":
+                ring = ["swift-ring-builder", str(folder / f"{name}.builder")]
+                for words in ("create 1 1 1", f"add r1z1-127.0.0.1:{port}/disk 1", "rebalance"):
+                    subprocess.run([*ring, *words.split()], check=True, capture_output=True)
+            process = spawn([f"/usr/bin/swift-{name}-server", str(conf), "-v"], folder / f"{name}.log")
+            stack.callback(stop, process)
+        for name, port in ports.items():
+            until(lambda port=port: _open(port), f"swift-{name}-server listens; see {folder}")  # type: ignore[misc]
+        url, _ = stack.enter_context(nginx(papers, ports["proxy"]))
+        yield f"{url}evidence/"

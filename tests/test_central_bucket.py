@@ -41,10 +41,10 @@ def test_an_address_is_signed_as_in_amazons_own_example() -> None:
 @pytest.mark.parametrize(
     ("url", "credentials"),
     [
-        ("https://store.example/evidence", "key:secret"),
-        ("ftp://store.example/evidence/", "key:secret"),
+        ("https://store.example/evidence", "key secret"),
+        ("ftp://store.example/evidence/", "key secret"),
         ("https://store.example/evidence/", "key"),
-        ("https://store.example/evidence/", ":secret"),
+        ("https://store.example/evidence/", "key secret more"),
         ("https://store.example/evidence/", ""),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_receipt_with_many_files_keeps_within_the_64_kb_that_a_box_reads() -> 
     receipts = Receipts([("a/b", "9b1deb4d", 3 * n, 3 * n) for n in range(1, 300)])
     files = [f"{n:064x}" for n in range(1, FILES_MAX + 1)]
     (_, body), *_ = receipts.take_all("a/b", "9b1deb4d", files)
-    body["put"] = Bucket("https://media.store.example/evidence/", "AKIAIOSFODNN7EXAMPLE:s").addresses(body["media"])
+    body["put"] = Bucket("https://media.store.example/evidence/", "AKIAIOSFODNN7EXAMPLE s").addresses(body["media"])
     assert len(body["put"]) == ADDRESSES_MAX
     assert len(json.dumps(body)) + 100 <= 65_536
 
@@ -101,7 +101,7 @@ def store() -> Iterator[FakeStore]:
 def bench(tmp_path: Path, store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A central whose bucket is in that store."""
     monkeypatch.setattr(bucket, "LOOK_EVERY_S", 0.01)
-    shelf = Bucket(f"http://127.0.0.1:{store.server_port}/evidence/", "key:secret")
+    shelf = Bucket(f"http://127.0.0.1:{store.server_port}/evidence/", "key secret")
     monkeypatch.setattr("central_bench.Hub", partial(Hub, bucket=shelf))
     bench = Bench(tmp_path / "central.db")
     yield bench

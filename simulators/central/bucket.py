@@ -58,13 +58,14 @@ def presigned(method: str, url: str, key: str, secret: str, at: datetime, expire
 
 
 class Bucket:
-    """url: of the bucket, with / at its end. credentials: KEY:SECRET. `look` runs in a thread of its own."""
+    """url: of the bucket, with / at its end. credentials: KEY SECRET. `look` runs in a thread of its own."""
 
     def __init__(self, url: str, credentials: str, region: str = "us-east-1") -> None:
-        """Raises ValueError for what is no address of a bucket, or no KEY:SECRET."""
-        self._key, colon, self._secret = credentials.strip().partition(":")
-        if not (colon and self._key and self._secret):
-            raise ValueError("the file of the bucket's credentials: KEY:SECRET is wanted")
+        """Raises ValueError for what is no address of a bucket, or no KEY SECRET."""
+        words = credentials.split()
+        if len(words) != 2:
+            raise ValueError(f"the file of the bucket's credentials has {len(words)} words; KEY SECRET is wanted")
+        self._key, self._secret = words
         if urlsplit(url).scheme not in ("http", "https") or not url.endswith("/"):
             raise ValueError(f"{url}: the address of a bucket is wanted, with / at its end")
         self._url, self._region = url, region
