@@ -61,8 +61,9 @@ def _without_secret(url: str) -> str:
 
 def _put_prefix(url: str) -> str:
     """The beginning of addresses: closed by a /, so that no other host or folder begins alike."""
+    url = _without_secret(url)
     try:
-        parts = urlsplit(_without_secret(url))
+        parts = urlsplit(url)
         host, ok = parts.hostname or "", parts.port != 0
     except ValueError:  # a port that is none, a bracket that is not closed
         host, ok = "", False

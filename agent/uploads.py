@@ -357,5 +357,5 @@ class Uploads:
         dues = [flight.since_s + ACK_TIMEOUT_S for flight in self._flight.values()]
         dues += [load.progress_s + load.timeout_s for load in self._loads.values() if load.sent > load.stored]
         dues += [load.held_until_s for load in self._loads.values()]
-        dues += [self.puts.after_s, self._paid_s, self._heard_by_s, self._idle_s]
+        dues += [self._paid_s, self._heard_by_s, self._idle_s]
         return min((due for due in dues if due > now_s), default=None)

@@ -57,6 +57,7 @@ class PutServer:
         """A connection has been served to its end."""
         self._script, self._tls = script, tls
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # it holds less than a file of megabytes
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()

@@ -114,6 +114,21 @@ def test_files_go_one_at_a_time_in_the_order_of_the_pieces() -> None:
     assert pieces(bench) == []
 
 
+def test_what_went_by_put_fills_no_window_of_pieces() -> None:
+    large = file(b"x" * 1_000_000)
+    bench = by_put(started(large, FILE_B), large.sha256)
+    bench.say(PutDone(large.sha256))
+    assert pieces(bench)[0] == (NAME_B, 0)
+
+
+def test_the_file_under_way_is_known_to_its_end_however_many_come_before_it() -> None:
+    bench = by_put(started(FILE_A), NAME_A, answers=False)
+    for n in range(60):
+        owe(bench, file(b"%d" % n, NEW, seq=9 + n))
+    bench.say(PutDone(NAME_A, "its bytes were changed on the disk", gone=True))
+    assert bench.of("trouble.parked")[0]["file"] == NAME_A
+
+
 def test_nothing_goes_in_pieces_while_a_put_runs_and_then_what_has_no_address_does() -> None:
     bench = by_put(started(FILE_A, FILE_B), NAME_A)
     bench.wait(5)
@@ -360,7 +375,8 @@ def test_a_box_whose_config_allows_none_leaves_addresses_out_and_says_so_once() 
 
 def test_the_newest_addresses_are_kept_and_of_one_file_the_last() -> None:
     bench = started(FILE_A, FILE_B)
-    bench.receipt(put={NAME_A: address(NAME_A), NAME_B: address(NAME_B)})
+    bench.receipt(put={NAME_B: address(NAME_B)})
+    bench.receipt(put={NAME_A: address(NAME_A)})
     bench.receipt(put={NAME_B: address(NAME_B) + "2"})
     many = {f"{n:064x}": address("x") for n in range(ADDRESSES_MAX - 1)}
     for at in range(0, len(many), 100):
