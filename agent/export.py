@@ -15,10 +15,9 @@ from agent import __version__
 from agent.canonical import canonical
 from agent.errors import BoxError
 from agent.export_events import EVIDENCE, Case, Fault, read_case
-from agent.export_files import SIGNED, File, identities, opened, other_times, plain_name, ticks, well_formed
+from agent.export_files import SIGNED, File, find, identities, opened, plain_name, ticks, well_formed
 from agent.export_page import page
 from agent.export_pictures import thumbnails
-from agent.export_streams import read_clip
 from agent.export_videos import pictures, write_videos
 from agent.identity import b64
 
@@ -95,31 +94,29 @@ def _signed(case: Case, faults: list[Fault]) -> list[dict[str, Any]]:
         if event["type"] != EVIDENCE:
             continue
         camera, files = data.get("camera"), data.get("files")
-        for file in files if isinstance(files, list) else [None]:
-            if not isinstance(camera, str) or not isinstance(file, dict) or not well_formed(file):
+        for file in files if isinstance(files, list) and isinstance(camera, str) else [None]:
+            if not isinstance(file, dict) or not well_formed(file):
                 faults.append(Fault("evidence", stored.row.where, {"event": stored.name}))
                 continue
             said = {name: file[name] for name in (*SIGNED, "encrypted", "key_frame") if name in file}
             place = {"event": event["id"], "journal": event["journal"], "boxseq": stored.seq}
-            found.setdefault((camera, file["sha256"]), {"camera": camera, **place, **said})
+            found.setdefault((str(camera), file["sha256"]), {"camera": camera, **place, **said})
     return sorted(found.values(), key=lambda entry: (entry["camera"], entry["from"], entry["bytes"]))
 
 
 def _file(out: Path, entry: dict[str, Any], media: Path, keys: list[Any]) -> File:
     """Checks a file and writes what is in it; or, where that cannot be, its bytes as they are."""
-    stored = media / entry["sha256"]
+    stored = find(media, entry["sha256"])
     state, fault, plain = opened(entry, stored, keys)
     file = File({"state": state, **entry})
     if plain is not None:
         file.entry["name"] = plain_name(entry)
         _place(out, file.entry["name"]).write_bytes(plain)
         try:
-            file.clip = read_clip(entry["media_type"], plain)
-            file.entry["pictures"] = len(file.clip.pictures)
-            fault = other_times(entry, file.clip)
+            file.look_into(plain)
         except ValueError as error:
             fault = Fault("clip", values={"found": str(error)})
-    elif state != "missing":
+    elif stored is not None:
         file.entry["stored"] = f"stored/{entry['sha256']}"
         shutil.copyfile(stored, _place(out, file.entry["stored"]))
     if fault:

@@ -20,7 +20,7 @@ SQLITE: Final = b"SQLite format 3\0"
 PREFIX_CHARS_MIN: Final = 8
 NAMED_MAX: Final = 5
 SHAPE: Final[dict[str, type]] = {
-    **dict.fromkeys(("id", "type", "source", "subject", "journal", "time", "prevhash"), str),
+    **dict.fromkeys(("id", "type", "source", "subject", "journal", "time", "timequality", "prevhash"), str),
     "boxseq": int,
     "data": dict,
 }
@@ -101,7 +101,11 @@ def read_case(file: Path, name: str, key: bytes | None) -> Case:
         stored = _read(row)
         if stored is None:
             case.faults.append(Fault("unreadable", row.where))
-        elif stored.event["source"] == case.source and belongs(stored.event, case.id):
+        elif not belongs(stored.event, case.id):
+            continue
+        elif stored.event["source"] != case.source:
+            case.faults.append(Fault("source", row.where, {"source": stored.event["source"]}))
+        else:
             seqs.setdefault(stored.event["journal"], []).append(stored.seq)
     spans = {journal: range(min(found) - 1, max(found) + 2) for journal, found in seqs.items()}
     case.key = key or next(filter(None, (_pinned(file, box, journal) for journal in spans)), None)

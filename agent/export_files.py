@@ -1,6 +1,6 @@
 """One file of evidence of a case: what was signed about it, and whether the file that is there is that one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyrage
 
 from agent.errors import BoxError
 from agent.export_events import Fault
-from agent.export_streams import TICKS, Clip
+from agent.export_streams import TICKS, Clip, read_clip
 
 SUFFIXES: Final = {"video/mp2t": "ts", "video/x-msvideo": "avi", "image/jpeg": "jpg"}
 HEX: Final = r"[0-9a-f]{64}"
@@ -30,12 +30,29 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class File:
     """A file, its place in the manifest, and what is in it, where that could be read.
 
-    thumbnail: its first picture, small, as base64 of a JPEG; "" for none.
+    clip: with its first picture alone, for a case may be long. marks: (ticks after the first one, SHA-256) of every
+    picture. thumbnail: the first one, small, as base64 of a JPEG; "" for none.
     """
 
     entry: dict[str, Any]
     clip: Clip | None = None
+    marks: list[tuple[int, bytes]] = field(default_factory=list)
     thumbnail: str = ""
+
+    def look_into(self, plain: bytes) -> None:
+        """Learns what is in the file. Raises ValueError where that cannot be read."""
+        clip = read_clip(self.entry["media_type"], plain)
+        self.clip = replace(clip, pictures=clip.pictures[:1])
+        self.marks = [(picture.at, sha256(b"\0".join(picture.units)).digest()) for picture in clip.pictures]
+        self.entry["pictures"] = len(clip.pictures)
+        inside = max(at for at, _ in self.marks) / TICKS
+        told = (ticks(self.entry["to"]) - ticks(self.entry["from"])) / TICKS
+        if abs(inside - told) > DRIFT_S:
+            self.wrong(Fault("times", values={"found": f"{inside:.3f}", "signed": f"{told:.3f}"}))
+
+    def read(self, out: Path) -> Clip:
+        """All of it, again, out of the export."""
+        return read_clip(self.entry["media_type"], (out / self.entry["name"]).read_bytes())
 
     @property
     def first(self) -> int:
@@ -79,10 +96,19 @@ def well_formed(file: dict[str, Any]) -> bool:
     )
 
 
-def opened(entry: dict[str, Any], stored: Path, keys: list[pyrage.x25519.Identity]) -> Opened:
+def find(media: Path, digest: str) -> Path | None:
+    """A file in a folder of media: all of it, or what of it has come to central (`{box}.{sha256}.part`)."""
+    whole = media / digest
+    return whole if whole.is_file() else next(iter(sorted(media.glob(f"*.{digest}.part"))), None)
+
+
+def opened(entry: dict[str, Any], stored: Path | None, keys: list[pyrage.x25519.Identity]) -> Opened:
     """A stored file, held against what was signed, and decrypted. Raises OSError."""
-    if not stored.is_file():
+    if stored is None:
         return Opened("missing", Fault("missing_file"))
+    if stored.suffix == ".part":
+        values = {"found": stored.stat().st_size, "signed": entry["bytes"]}
+        return Opened("missing", Fault("partial", values=values))
     if (size := stored.stat().st_size) != entry["bytes"]:
         return Opened("damaged", Fault("size", values={"found": size, "signed": entry["bytes"]}))
     data = stored.read_bytes()
@@ -102,17 +128,9 @@ def opened(entry: dict[str, Any], stored: Path, keys: list[pyrage.x25519.Identit
 
 def plain_name(entry: dict[str, Any]) -> str:
     """Where the plain file stands in the export."""
-    name = f"{safe(entry['camera'])}-{safe(entry['from'])}-{entry['plain_sha256'][:8]}"
+    taken = moment(ticks(entry["from"])).replace("-", "").replace(":", "")
+    name = f"{safe(entry['camera'])}-{taken}-{entry['plain_sha256'][:8]}"
     return f"files/{name}.{SUFFIXES.get(entry['media_type'], 'bin')}"
-
-
-def other_times(entry: dict[str, Any], clip: Clip) -> Fault | None:
-    """The file's own times, where they are not those that were signed."""
-    inside = max(picture.at for picture in clip.pictures) / TICKS
-    told = (ticks(entry["to"]) - ticks(entry["from"])) / TICKS
-    if abs(inside - told) <= DRIFT_S:
-        return None
-    return Fault("times", values={"found": f"{inside:.3f}", "signed": f"{told:.3f}"})
 
 
 def ticks(time: str) -> int:

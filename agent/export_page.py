@@ -118,7 +118,8 @@ def _when(time: str) -> str:
 
 
 def _after(at: int, began: int) -> str:
-    return f"{(at - began) / TICKS:+.1f} s"
+    seconds = f"{(at - began) / TICKS:+.1f}"
+    return f"{'0' if seconds in ('+0.0', '-0.0') else seconds} s"
 
 
 def _events(case: Case, mine: list[Stored], began: int) -> str:
@@ -130,7 +131,7 @@ def _events(case: Case, mine: list[Stored], began: int) -> str:
         unsynced = f"<small>{_both('page_unsynced')}</small>" if event["timequality"] != "synced" else ""
         cells = (
             f"{_when(event['time'])}<small>{_after(ticks(event['time']), began)}</small>{unsynced}",
-            f"{_label(stored)}<small>{escape(_details(event))}</small>",
+            f"{_label(stored)}<small>{_details(event)}</small>",
             f"{stored.seq}<small>{escape(event['journal'])}</small>",
             _when(received) if received else _both("page_unknown"),
         )
@@ -142,13 +143,13 @@ def _events(case: Case, mine: list[Stored], began: int) -> str:
 
 
 def _details(event: dict[str, Any]) -> str:
-    """What else an event says, in its own words."""
+    """What else an event says."""
     data = event["data"]
-    if event["type"] == EVIDENCE:
-        files, last = data.get("files"), " (last)" if data.get("last") else ""
-        return f"{data.get('camera')}: {len(files) if isinstance(files, list) else 0}{last}"
+    if event["type"] == EVIDENCE and isinstance(data.get("files"), list):
+        name = "page_brings_last" if data.get("last") is True else "page_brings"
+        return _both(name, camera=data.get("camera"), count=len(data["files"]))
     names = ("input", "by", "verb", "result", "reason", "note")
-    return ", ".join(str(data[name]) for name in names if data.get(name))
+    return escape(", ".join(str(data[name]) for name in names if data.get(name)))
 
 
 # ---- what the cameras saw
@@ -162,6 +163,9 @@ def _cameras(manifest: dict[str, Any], began: int, thumbnails: dict[str, str]) -
     yield _bars(manifest, began)
     for seen in manifest["cameras"]:
         files = [entry for entry in manifest["files"] if entry["camera"] == seen["camera"]]
+        first = next((entry for entry in files if ticks(entry["to"]) >= began), files[-1])
+        jpeg = thumbnails.get(first["sha256"])
+        poster = f' poster="data:image/jpeg;base64,{jpeg}"' if jpeg else ""
         yield f"<h3>{escape(seen['camera'])}</h3><p>{_both('page_counts', **seen)}</p>"
         for video in manifest["videos"]:
             if video["camera"] != seen["camera"]:
@@ -170,7 +174,8 @@ def _cameras(manifest: dict[str, Any], began: int, thumbnails: dict[str, str]) -
             if video["codec"] == "mjpeg":
                 yield f'<p><a href="{name}">{name}</a>: {_both("page_mjpeg")}</p>'
             else:
-                yield f'<video controls preload="metadata" src="{name}"></video><p><a href="{name}">{name}</a></p>'
+                yield f'<video controls preload="metadata" src="{name}"{poster}></video>'
+                yield f'<p><a href="{name}">{name}</a></p>'
             for at, lasts in video["gaps"]:
                 yield f'<p class="dim">{_both("page_gap", at=_after(ticks(at), began), seconds=lasts)}</p>'
         yield f'<div class="pictures">{"".join(_picture(entry, began, thumbnails) for entry in files)}</div>'
@@ -207,7 +212,7 @@ def _bars(manifest: dict[str, Any], began: int) -> str:
     step = next(s for s in (1, 2, 5, 10, 30, 60, 300, 600, 3600, 86400, 1 << 40) if s * LABELS * TICKS >= high - low)
     at = began - (began - low) // (step * TICKS) * step * TICKS
     while at <= high:
-        x, text = left + (at - low) * scale, f"{(at - began) // TICKS:+d} s"
+        x, text = left + (at - low) * scale, f"{(at - began) // TICKS:+d} s" if at != began else "0"
         drawn.append(
             f'<text x="{x:.1f}" y="{height - 9}" font-size="13" text-anchor="middle" fill="#55606c">{text}</text>'
         )

@@ -26,8 +26,8 @@ TICKS: Final = 90_000
 PTS_WRAP: Final = 1 << 33
 PACKET_BYTES: Final = 188
 STREAM_TYPES: Final[dict[int, Codec]] = {0x1B: "h264", 0x24: "hevc"}
-PICTURES_MAX: Final = 100_000
-"""In one file, which holds about a second; an AVI also counts what is left out between two pictures."""
+PICTURES_MAX: Final = 1_000_000
+"""In one file, which holds about a second; an AVI also counts the ticks, of a millisecond, between two pictures."""
 
 
 class Picture(NamedTuple):

@@ -1,8 +1,7 @@
 """The films of an export: one of each camera, with true times."""
 
 from collections.abc import Iterator
-from hashlib import sha256
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -20,9 +19,9 @@ TWICE_TICKS: Final = TICKS // 20
 
 
 class Shown(NamedTuple):
-    """A picture of a film: the clip it is in, its number in it, and when it was taken, in ticks since 1970."""
+    """A picture of a film: the file it is in, its number in it, and when it was taken, in ticks since 1970."""
 
-    clip: Clip
+    file: File
     number: int
     at: int
 
@@ -47,37 +46,40 @@ def pictures(files: list[File]) -> Iterator[Shown]:
     """The pictures of a camera in the order of decoding, each once."""
     seen: dict[bytes, tuple[int, File]] = {}
     for file in sorted(files, key=lambda file: (file.first, -file.entry["bytes"])):
-        if file.clip is None:
-            continue
-        for number, picture in enumerate(file.clip.pictures):
-            at, digest = file.first + picture.at, sha256(b"\0".join(picture.units)).digest()
+        for number, (after, digest) in enumerate(file.marks):
+            at = file.first + after
             before, whose = seen.get(digest, (at, file))
             if whose is not file and abs(at - before) <= TWICE_TICKS:
                 continue
             seen[digest] = at, file
-            yield Shown(file.clip, number, at)
+            yield Shown(file, number, at)
 
 
 def _goes_on(before: Shown, after: Shown) -> bool:
-    one, other = ((clip.codec, clip.width, clip.height, clip.parameter_sets) for clip in (before.clip, after.clip))
-    return one == other and after.at - before.at <= PART_GAP_TICKS
+    return _kind(before.file.clip) == _kind(after.file.clip) and after.at - before.at <= PART_GAP_TICKS
+
+
+def _kind(clip: Clip | None) -> object:
+    return clip and (clip.codec, clip.width, clip.height, clip.parameter_sets)
 
 
 def _video(out: Path, camera: str, film: list[Shown]) -> Iterator[dict[str, Any]]:
-    if len(film) < 2:
+    if len(film) < 2 or (kind := film[0].file.clip) is None:
         return  # a picture alone is no film: it stands in files/
     count, name = 1, f"{safe(camera)}.mp4"
     while (out / name).exists():
         count += 1
         name = f"{safe(camera)}-{count}.mp4"
     times = sorted(shown.at for shown in film)
-    mp4 = Mp4(out / name, film[0].clip, times[0] // TICKS)
-    for shown in film:
-        picture = shown.clip.pictures[shown.number]
-        mp4.add(shown.at - times[0], picture.key, picture.units)
+    mp4 = Mp4(out / name, kind, times[0] // TICKS)
+    for _, run in groupby(film, key=lambda shown: shown.file.entry["sha256"]):
+        shown = list(run)
+        clip = shown[0].file.read(out)
+        for _, number, at in shown:
+            mp4.add(at - times[0], clip.pictures[number].key, clip.pictures[number].units)
     mp4.close()
     lasts = [after - before for before, after in pairwise(times)]
     usual = max(GAP_TICKS, 3 * median(lasts))
     gaps = [[moment(at), round(last / TICKS, 3)] for at, last in zip(times, lasts, strict=False) if last > usual]
-    told = {"name": name, "camera": camera, "codec": film[0].clip.codec, "pictures": len(film)}
+    told = {"name": name, "camera": camera, "codec": kind.codec, "pictures": len(film)}
     yield {**told, "from": moment(times[0]), "to": moment(times[-1]), "gaps": gaps}

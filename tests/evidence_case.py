@@ -56,7 +56,9 @@ def recording(codec: str) -> tuple[Made, ...]:
         found = [(path.read_bytes(), shown_s(path)) for path in paths]
     began = found[0][1][0]
     if suffix == "avi":  # each counts from nothing
-        return tuple(Made(suffix, data, tuple(at + number for at in times)) for number, (data, times) in enumerate(found))
+        return tuple(
+            Made(suffix, data, tuple(at + number for at in times)) for number, (data, times) in enumerate(found)
+        )
     return tuple(Made(suffix, data, tuple(round(at - began, 6) for at in times)) for data, times in found)
 
 
@@ -113,10 +115,8 @@ class Scene:
         name = sha256(stored).hexdigest()
         (self.media / name).write_bytes(stored)
         at = [rfc3339(PRESSED_US + round((began_s + made.times_s[end]) * 1e6)) for end in (0, -1)]
-        said = {
-            **{"sha256": name, "plain_sha256": sha256(made.data).hexdigest(), "bytes": len(stored)},
-            **{"media_type": TYPES[made.suffix], "from": at[0], "to": at[1], "role": role},
-        }
+        said = {"sha256": name, "plain_sha256": sha256(made.data).hexdigest(), "bytes": len(stored)}
+        said |= {"media_type": TYPES[made.suffix], "from": at[0], "to": at[1], "role": role}
         return said | ({"encrypted": "age"} if self.recipients else {})
 
     def evidence(self, camera: str, after_s: float, files: Sequence[dict[str, Any]], *, last: bool = False) -> Event:
