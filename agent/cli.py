@@ -326,10 +326,13 @@ def _keygen(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from agent.export import export
     from agent.export_page import problems
     from agent.identity import unb64
 
+    try:
+        from agent.export import export
+    except ModuleNotFoundError as error:
+        raise BoxError(f"{error.name} is not installed", "pip install 'callbox[export]'") from error
     try:
         key = unb64(args.key, 32) if args.key else None
     except ValueError as error:
