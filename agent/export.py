@@ -22,6 +22,8 @@ from agent.export_videos import pictures, write_videos
 from agent.identity import b64
 
 FORMAT: Final = "callbox-export/1"
+SHOWN_MAX: Final = 120
+"""Pictures on the page, of each camera."""
 
 
 def export(
@@ -37,7 +39,7 @@ def export(
     if not media.is_dir():
         raise BoxError(f"{media}: no folder", "--media: state_dir/media of a box, or central's {store}.media")
     try:
-        out.mkdir()
+        out.mkdir(mode=0o700)
     except FileExistsError:
         raise BoxError(f"{out} exists", "an export goes into a new folder: name another one with --out") from None
     except OSError as error:
@@ -56,11 +58,7 @@ def _fill(out: Path, case: Case, media: Path, keys: list[Any], key_from: str) ->
     files = [_file(out, entry, media, keys) for entry in _signed(case, faults)]
     faults += _unfinished(case)
     videos = list(write_videos(out, files))
-    readable = [file for file in files if file.clip]
-    for file, small in zip(readable, thumbnails([file.clip for file in files if file.clip]), strict=True):
-        file.thumbnail = small.jpeg
-        if small.problem:
-            file.wrong(Fault("picture", values={"found": small.problem}))
+    _look(files)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "agent": __version__,
@@ -122,6 +120,17 @@ def _file(out: Path, entry: dict[str, Any], media: Path, keys: list[Any]) -> Fil
     if fault:
         file.wrong(fault)
     return file
+
+
+def _look(files: list[File]) -> None:
+    """Has the first pictures of the files decoded; of a long case, of some of them."""
+    for camera in sorted({file.entry["camera"] for file in files}):
+        its = [(file, file.clip) for file in files if file.entry["camera"] == camera and file.clip]
+        shown = its[:: -(-len(its) // SHOWN_MAX) or 1]
+        for (file, _), small in zip(shown, thumbnails([clip for _, clip in shown]), strict=True):
+            file.thumbnail = small.jpeg
+            if small.problem:
+                file.wrong(Fault("picture", values={"found": small.problem}))
 
 
 def _place(out: Path, name: str) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.canonical import canonical
 from agent.errors import BoxError, sqlite_error
 from agent.identity import PRUNED, ChainCheck, named_holes, signed_by, unb64
 from agent.text import t
@@ -164,6 +165,7 @@ def _read(row: Row) -> Stored | None:
     """None for what is no event."""
     try:
         event = json.loads(row.body)
+        canonical(event)  # what has no canonical form (a lone surrogate) could not be written into a manifest either
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or any(type(event.get(name)) is not kind for name, kind in SHAPE.items()):

@@ -163,8 +163,8 @@ def _cameras(manifest: dict[str, Any], began: int, thumbnails: dict[str, str]) -
     yield _bars(manifest, began)
     for seen in manifest["cameras"]:
         files = [entry for entry in manifest["files"] if entry["camera"] == seen["camera"]]
-        first = next((entry for entry in files if ticks(entry["to"]) >= began), files[-1])
-        jpeg = thumbnails.get(first["sha256"])
+        jpegs = [thumbnails[entry["sha256"]] for entry in files if ticks(entry["to"]) >= began]
+        jpeg = next(filter(None, jpegs), "")
         poster = f' poster="data:image/jpeg;base64,{jpeg}"' if jpeg else ""
         yield f"<h3>{escape(seen['camera'])}</h3><p>{_both('page_counts', **seen)}</p>"
         for video in manifest["videos"]:
@@ -178,7 +178,10 @@ def _cameras(manifest: dict[str, Any], began: int, thumbnails: dict[str, str]) -
                 yield f'<p><a href="{name}">{name}</a></p>'
             for at, lasts in video["gaps"]:
                 yield f'<p class="dim">{_both("page_gap", at=_after(ticks(at), began), seconds=lasts)}</p>'
-        yield f'<div class="pictures">{"".join(_picture(entry, began, thumbnails) for entry in files)}</div>'
+        shown = [entry for entry in files if thumbnails[entry["sha256"]] or "problem" in entry]
+        if len(shown) < len(files):
+            yield f'<p class="dim">{_both("page_some", shown=len(shown), files=len(files))}</p>'
+        yield f'<div class="pictures">{"".join(_picture(entry, began, thumbnails) for entry in shown)}</div>'
 
 
 def _picture(entry: dict[str, Any], began: int, thumbnails: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from agent.export_mp4 import Mp4
 from agent.export_streams import Clip
 
+DECODER: Final = Path(__file__).with_name("export_decode.py")
 BATCH: Final = 20
 """Pictures for one process."""
 BATCH_S: Final = 30
@@ -37,7 +38,7 @@ def _batch(clips: list[Clip]) -> list[Thumbnail]:
     """As many as one process could do; the one at which it broke counts as done."""
     with TemporaryDirectory() as folder:
         paths = [_alone(Path(folder), number, clip) for number, clip in enumerate(clips)]
-        command = [sys.executable, "-P", str(Path(__file__).with_name("export_decode.py")), *paths]
+        command = [sys.executable, "-P", str(DECODER), *paths]
         try:
             environment = os.environ | ENVIRONMENT
             done = subprocess.run(command, check=False, capture_output=True, timeout=BATCH_S, env=environment)

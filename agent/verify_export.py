@@ -188,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     check = Check(args.folder, args.key)
     whose = "the given key" if args.key else f"the key that the export names, {check.key}: compare it with the box's"
-    verdict = f"NOT WHOLE: {len(check.faults)} faults" if check.faults else "WHOLE"
+    verdict = f"NOT WHOLE, faults: {len(check.faults)}" if check.faults else "WHOLE"
     counts = f"{len(check.events)} events, {len(check.manifest.get('files', []))} files"
     print(*(f"FAULT  {fault}" for fault in check.faults), f"{verdict}. {counts}; {whose}.", sep="\n")
     return int(bool(check.faults))

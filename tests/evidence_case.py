@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -167,3 +168,18 @@ def exported(scene: Scene, out: Path, *more: str, events: Path | None = None, ke
     keyed = ["--key", key] if key else []
     code = main(["export", CASE, "--events", file, "--media", str(scene.media), "--out", str(out), *keyed, *more])
     return code, json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+
+
+def faults(manifest: dict[str, Any]) -> list[str]:
+    """The codes of all that is wrong."""
+    return [fault["code"] for fault in manifest["faults"]] + [
+        entry["problem"]["code"] for entry in manifest["files"] if "problem" in entry
+    ]
+
+
+def verified(out: Path, key: str = KEY) -> tuple[int, list[str]]:
+    """The verifier as whoever received the export runs it; its exit code and the lines of its faults."""
+    command = [sys.executable, "-I", str(out / "verify.py"), str(out), "--key", key]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("FAULT")]

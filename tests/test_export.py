@@ -1,10 +1,8 @@
-"""`callbox export`: what is in the folder, from each kind of file of events, and what is wrong with a case."""
+"""`callbox export`: what is in the folder, what is wrong with the files of a case, and what is refused."""
 
 import json
 import shutil
-import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +11,9 @@ from typing import Any
 
 import pyrage
 import pytest
-from evidence_case import CASE, KEY, Made, Scene, exported, jpeg, needs_ffmpeg, recording, whole
+from evidence_case import CASE, KEY, Made, Scene, exported, faults, jpeg, needs_ffmpeg, recording, verified, whole
 
 from agent.cli import main
-from agent.journal import FILE, Journal
-from agent.mail import Write
 
 pytestmark = needs_ffmpeg
 IDENTITY = pyrage.x25519.Identity.from_str("AGE-SECRET-KEY-1JWMG3TRHTXCT589MC8RTUW5FHP60MXS3NKCARKLHUZYS09J40R3SL07GDP")
@@ -43,21 +39,6 @@ def identity(tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def faults(manifest: dict[str, Any]) -> list[str]:
-    """The codes of all that is wrong."""
-    return [fault["code"] for fault in manifest["faults"]] + [
-        entry["problem"]["code"] for entry in manifest["files"] if "problem" in entry
-    ]
-
-
-def verified(out: Path, key: str = KEY) -> tuple[int, list[str]]:
-    """The verifier as whoever received the export runs it; its exit code and the lines of its faults."""
-    command = [sys.executable, "-I", str(out / "verify.py"), str(out), "--key", key]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.stderr == ""
-    return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("FAULT")]
 
 
 # ---- a whole case
@@ -122,87 +103,6 @@ def test_a_case_without_files_is_exported_too(tmp_path: Path, out: Path) -> None
 def test_json_is_the_manifest(scene: Scene, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, manifest = exported(scene, out, "--json")
     assert json.loads(capsys.readouterr().out) == manifest
-
-
-# ---- the kinds of file
-
-
-def test_a_boxs_journal_is_read_as_it_lies_there(scene: Scene, out: Path) -> None:
-    journal = Journal(scene.folder / FILE)
-    journal.write([Write(events=tuple(scene.events))])
-    assert exported(scene, out, events=scene.folder / FILE)[0] == 0
-    journal.close()
-    assert verified(out) == (0, [])
-
-
-def central_store(scene: Scene, path: Path, *, pinned: bool = True) -> Path:
-    """Central's store with the scene's events, and those of another box that has the same numbers."""
-    with sqlite3.connect(path) as sql:
-        columns = "box TEXT, seq INTEGER, id TEXT, class TEXT, type TEXT, time TEXT, received_at TEXT, payload BLOB"
-        sql.execute(f"CREATE TABLE events ({columns})")
-        sql.execute("CREATE TABLE journals (box TEXT, journal TEXT, key TEXT)")
-        for event in scene.events:
-            body = json.loads(event.body)
-            at = body["time"].replace("2026-11-22T01", "2026-11-22T03")
-            row = (event.seq, body["id"], event.cls, body["type"], body["time"], at)
-            sql.execute("INSERT INTO events VALUES ('jiangyang/kiosk-017', ?, ?, ?, ?, ?, ?, ?)", [*row, event.body])
-            sql.execute("INSERT INTO events VALUES ('jiangyang/other', ?, ?, ?, ?, ?, ?, ?)", [*row, b"ruins"])
-        if pinned:
-            sql.execute("INSERT INTO journals VALUES ('jiangyang/kiosk-017', '9b1deb4d', ?)", [KEY])
-    return path
-
-
-def test_centrals_store_knows_when_each_event_came_and_which_key_is_the_boxs(scene: Scene, out: Path) -> None:
-    code, manifest = exported(scene, out, events=central_store(scene, scene.folder / "central.db"), key="")
-    assert (code, manifest["key"], manifest["key_from"]) == (0, KEY, "central")
-    assert "2026-11-22 03:34:41.323 UTC" in (out / "index.html").read_text()
-
-
-def test_without_a_key_no_signature_counts_as_checked(scene: Scene, out: Path) -> None:
-    code, manifest = exported(scene, out, key="")
-    assert (code, faults(manifest), manifest["key"], manifest["key_from"]) == (1, ["no_key"], None, "nobody")
-    code, lines = verified(out)
-    assert code == 1 and "--key" in lines[0]
-
-
-def test_a_case_that_went_over_into_another_journal_is_told_once_and_proven_in_both(tmp_path: Path, out: Path) -> None:
-    scene = Scene(tmp_path / "box")
-    scene.record("scan.code", -9, {"input": "desk"})
-    press = scene.press()
-    other = Scene(tmp_path / "again")
-    other.chain.journal = "0a1b2c3d"
-    other.record("status.started", 1, {"agent": "1.0.0", "last_end": "storage"})
-    other.press()
-    other.about("closed", 20)
-    scene.events += other.events
-    scene.write()
-    code, manifest = exported(scene, out)
-    assert (code, faults(manifest), manifest["events"]["count"]) == (0, [], 5)
-    assert (out / "index.html").read_text().count(f'<td class="time">{press.seq}<small>9b1deb4d') == 1
-    assert verified(out) == (0, [])
-
-
-def test_what_was_removed_with_a_signed_record_is_no_fault_and_the_record_comes_along(
-    tmp_path: Path, out: Path
-) -> None:
-    scene = Scene(tmp_path / "box")
-    scene.press()
-    gone = [scene.record("scan.code", at, {"input": "desk"}) for at in (1, 2, 3)]
-    after = scene.record("scan.code", 4, {"input": "desk"})
-    scene.about("closed", 5)
-    scene.record("scan.code", 6, {"input": "desk"})
-    scene.record("scan.code", 7, {"input": "desk"})
-    hole = [2, 4, json.loads(after.body)["prevhash"]]
-    record = scene.record("audit.pruned", 8, {"cause": "days", "count": 3, "holes": [hole]})
-    scene.events = [event for event in scene.events if event not in gone]
-    scene.write()
-    code, manifest = exported(scene, out)
-    assert (code, faults(manifest)) == (0, [])
-    assert (out / "events.jsonl").read_bytes().splitlines()[-1] == record.body
-    assert verified(out) == (0, [])
-    lines = (out / "events.jsonl").read_bytes().splitlines()[:-1]
-    (out / "events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-    assert any("boxseq 2 to 4" in line for line in verified(out)[1])
 
 
 # ---- what is wrong with a case

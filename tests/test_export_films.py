@@ -1,5 +1,6 @@
 """What is in files of evidence, and the films that are made of them: ffmpeg's word against ours."""
 
+import base64
 import random
 import subprocess
 from itertools import pairwise
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from evidence_case import TYPES, Made, ffmpeg, jpeg, needs_ffmpeg, recording, shown_s
 
+from agent import export_pictures
 from agent.export_codecs import size_of_h264, size_of_jpeg
 from agent.export_files import File, ticks
-from agent.export_streams import TICKS, read_clip
+from agent.export_streams import TICKS, Clip, Picture, read_clip
 from agent.export_videos import write_videos
 
 BEGAN = "2026-11-22T01:34:41.323457Z"
@@ -182,6 +184,39 @@ def test_a_camera_whose_pictures_change_in_kind_or_pause_for_long_has_one_film_m
         ("front-2.mp4", "hevc"),
         ("front-3.mp4", "h264"),
     ]
+
+
+DECODER = """
+import os, signal, sys
+for path in sys.argv[1:]:
+    if b"crash" in open(path, "rb").read():
+        os.kill(os.getpid(), signal.SIGSEGV)
+    print('{"jpeg": "' + os.path.basename(path) + '", "problem": ""}', flush=True)
+"""
+
+
+def test_a_picture_at_which_the_decoder_dies_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = tmp_path / "decoder.py"
+    decoder.write_text(DECODER)
+    monkeypatch.setattr(export_pictures, "DECODER", decoder)
+    monkeypatch.setattr(export_pictures, "BATCH", 3)
+    pictures = [b"a", b"b", b"crash", b"d", b"crash"]
+    clips = [Clip("mjpeg", 8, 8, (), [Picture(0, True, [data])]) for data in pictures]
+    found = export_pictures.thumbnails(clips)
+    assert [bool(small.jpeg) for small in found] == [True, True, False, True, False]
+    assert found[2].problem == "the decoder was ended by signal 11"
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mjpeg"])
+def test_the_first_picture_of_a_file_becomes_a_small_jpeg(codec: str) -> None:
+    [small] = export_pictures.thumbnails([read_clip(TYPES[made.suffix], made.data) for made in recording(codec)[:1]])
+    assert (size_of_jpeg(base64.b64decode(small.jpeg)), small.problem) == ((160, 120), "")
+
+
+def test_a_picture_that_is_none_says_so() -> None:
+    [small] = export_pictures.thumbnails([Clip("mjpeg", 8, 8, (), [Picture(0, True, [b"no picture"])])])
+    assert small == ("", "it cannot be decoded")
 
 
 @needs_ffmpeg

@@ -61,7 +61,7 @@ def test_the_page_tells_the_case_from_the_press_to_its_end(page: Page, folder: P
 
 def test_what_is_wrong_is_on_top_with_its_number_and_below_with_its_name(page: Page, folder: Path) -> None:
     open_page(page, folder)
-    expect(page.locator(".verdict")).to_contain_text("Not whole: 1 problems")
+    expect(page.locator(".verdict")).to_contain_text("Not whole. Problems: 1")
     expect(page.locator(".checks li.bad")).to_have_count(2)
     expect(page.locator(".checks li.bad").first).to_contain_text("is not in the folder of evidence")
     expect(page.locator(".pictures .none")).to_have_count(1)
@@ -113,6 +113,20 @@ def test_the_page_loads_nothing_from_anywhere(page: Page, folder: Path) -> None:
     assert {url for url in asked if not url.startswith("data:")} == {
         (folder / name).as_uri() for name in ("index.html", "front.mp4")
     }
+
+
+def test_of_a_long_case_some_pictures_are_shown_and_the_page_says_of_how_many(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.export.SHOWN_MAX", 2)
+    scene = Scene(tmp_path / "box")
+    scene.press()
+    scene.clip("front", "h264")
+    scene.write()
+    exported(scene, tmp_path / "out")
+    open_page(page, tmp_path / "out")
+    expect(page.locator(".pictures img")).to_have_count(2)
+    expect(page.locator("main")).to_contain_text("Of 5 files 2 are shown here")
 
 
 def test_what_comes_from_outside_is_text(page: Page, tmp_path: Path) -> None:

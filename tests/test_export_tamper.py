@@ -244,7 +244,7 @@ def test_the_verifier_says_first_what_is_wrong_first_and_ends_with_one(
     assert verify_export.main([str(out), "--key", KEY]) == 1
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"FAULT  files/{evidence(out)[0].name} (camera front, event ")
-    assert last.startswith("NOT WHOLE: 1 faults. 12 events, 11 files")
+    assert last.startswith("NOT WHOLE, faults: 1. 12 events, 11 files")
     assert verify_export.main([str(out.parent), "--key", KEY]) == 1
 
 
