@@ -175,7 +175,8 @@ def _cameras(manifest: dict[str, Any], began: int, thumbnails: dict[str, str]) -
                 yield f'<p><a href="{name}">{name}</a>: {_both("page_mjpeg")}</p>'
             else:
                 yield f'<video controls preload="metadata" src="{name}"{poster}></video>'
-                yield f'<p><a href="{name}">{name}</a></p>'
+                note = f": {_both('page_hevc')}" if video["codec"] == "hevc" else ""
+                yield f'<p><a href="{name}">{name}</a>{note}</p>'
             for at, lasts in video["gaps"]:
                 yield f'<p class="dim">{_both("page_gap", at=_after(ticks(at), began), seconds=lasts)}</p>'
         shown = [entry for entry in files if thumbnails[entry["sha256"]] or "problem" in entry]

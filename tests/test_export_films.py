@@ -56,6 +56,12 @@ def test_an_avi_typed_by_hand_is_read_and_an_empty_chunk_is_time_without_a_pictu
     assert clip.pictures == [(0, True, [bytes.fromhex(FRAME)]), (2 * TICKS // 25, True, [bytes.fromhex(FRAME)])]
 
 
+def test_a_file_of_an_open_gop_begins_with_a_key_picture_too() -> None:
+    """A recovery point is no IDR picture; the first picture of a file can be decoded all the same."""
+    stream = PAT + PMT + LATE.replace(bytes.fromhex("65 8881"), bytes.fromhex("61 8881")) + EARLY
+    assert [picture.key for picture in read_clip("video/mp2t", stream).pictures] == [True, False]
+
+
 def test_a_size_that_is_no_multiple_of_sixteen_is_the_cropped_one() -> None:
     """H.264 7.3.2.1.1: 120 and 68 macroblocks, four times two rows cropped at the bottom."""
     bits = "1 1 011 1 0  0000001111000  0000001000100  1 0  1 1 1 1 00101  0 1".replace(" ", "")
@@ -120,6 +126,13 @@ def decoded(*paths: Path) -> list[bytes]:
     return [line.split()[-1] for text in lines for line in text.splitlines() if not line.startswith(b"#")]
 
 
+def frames(path: Path) -> list[tuple[float, str]]:
+    """(time, I, P or B) of each picture in the order in which it comes out of the decoder."""
+    asked = ["-show_entries", "frame=pts_time,pict_type", "-of", "csv=p=0"]
+    done = subprocess.run(["ffprobe", "-v", "error", *asked, str(path)], check=True, capture_output=True, text=True)
+    return [(float(at), kind) for at, kind, *_ in (line.split(",") for line in done.stdout.split())]
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mjpeg"])
 def test_a_film_has_every_picture_as_the_camera_made_it_at_its_own_time(codec: str, tmp_path: Path) -> None:
@@ -131,6 +144,10 @@ def test_a_film_has_every_picture_as_the_camera_made_it_at_its_own_time(codec: s
     assert shown_s(tmp_path / "front.mp4") == pytest.approx(times, abs=2e-5)
     if codec != "mjpeg":
         assert len({round(after - before, 3) for before, after in pairwise(times)}) > 1, "jittered"
+    kinds = [kind for file in files for _, kind in frames(tmp_path / file.entry["name"])]
+    found = frames(tmp_path / "front.mp4")
+    assert [at for at, _ in found] == pytest.approx(times, abs=2e-5)
+    assert [kind for _, kind in found] == kinds
     assert decoded(tmp_path / "front.mp4") == decoded(*(tmp_path / file.entry["name"] for file in files))
 
 
