@@ -25,7 +25,9 @@ class DecodeTimes:
 
     def __init__(self, depth: int, interval_s: float) -> None:
         self._depth, self._interval_s = depth, interval_s
-        self._begin()
+        self._held: list[float] = []
+        self._left: deque[float] = deque(maxlen=2)  # the times of showing that became decoding times last
+        self._last_s = self._newest_s = -inf
 
     def decoded_s(self, pts_s: float) -> float:
         """When the next picture is decoded; never after it is shown, and rising, but over a step of the clock.
@@ -49,8 +51,8 @@ class DecodeTimes:
         return self._last_s
 
     def _begin(self) -> None:
-        self._held: list[float] = []
-        self._left: deque[float] = deque(maxlen=2)  # the times of showing that became decoding times last
+        self._held.clear()
+        self._left.clear()
         self._last_s = self._newest_s = -inf
 
 

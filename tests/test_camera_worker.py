@@ -1,10 +1,13 @@
 """The process of one camera, as the daemon has it: real processes, sockets and files, a simulated camera."""
 
+import fcntl
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,6 +133,32 @@ def test_the_end_of_its_input_ends_it_whatever_a_read_does(tmp_path: Path, rtsp:
         with CameraProcess(source, tmp_path) as camera:
             camera.beat(lambda _: server.requests)
             assert camera.end() == 0
+
+
+def test_the_end_of_its_input_ends_it_while_nobody_hears_what_it_says(tmp_path: Path) -> None:
+    """Main is in the middle of a write that never returns."""
+    heard, says_to = os.pipe()
+    fcntl.fcntl(says_to, fcntl.F_SETPIPE_SZ, 4096)
+    with CameraServer(forever(MULTIPART, part())) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "drivers.camera_worker"],
+            stdin=subprocess.PIPE,
+            stdout=says_to,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        who = {"camera": "front", "source": server.url(), "before_s": 1, "ring_bytes_max": 100_000, "look_s": 60}
+        lines = [{**who, "media_dir": str(tmp_path), "recipients": []}] + [{"picture": 0.0}] * 15
+        assert process.stdin
+        for line in lines * 2:
+            process.stdin.write(json.dumps(line).encode() + b"\n")
+        process.stdin.flush()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while int.from_bytes(fcntl.ioctl(heard, termios.FIONREAD, bytes(4)), sys.byteorder) < 3600:
+            assert time.monotonic() < deadline_s  # a line more does not fit
+        process.stdin.close()
+        assert process.wait(DEADLINE_S) == 0
+    os.close(heard)
+    os.close(says_to)
 
 
 def test_a_first_line_that_is_none_ends_it() -> None:
