@@ -13,7 +13,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3 gcc libc6-dev e2fsprogs iproute2 \
-          nftables ffmpeg
+          nftables ffmpeg age
 # and what the tests marked soak and the bench do
 SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime
 
