@@ -12,11 +12,13 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pyrage
 import yaml
 
 from agent.text import t
 from simulators.board import Board
 from simulators.broker import Broker, BrokerError
+from simulators.camera import Camera, Settings
 from simulators.central.server import OPERATOR, Central
 from simulators.central.wire import load_key, public
 from simulators.demo_box import DemoBox
@@ -75,8 +77,16 @@ class Demo:
         config["state_dir"] = str(self.state_dir)
         config["links"] = [{"url": f"mqtt://127.0.0.1:{wan.port}"}]
         config["central_key"] = public(load_key(keys["central"]))
-        may = ["acknowledge", "close", "resend", "test"]
+        identity = pyrage.x25519.Identity.generate()  # central's alone: the box has only the public half
+        (directory / "identity").touch(0o600)
+        (directory / "identity").write_text(f"# public key: {identity.to_public()}\n{identity}\n")
+        config["evidence"] = {"recipients": [str(identity.to_public())]}
+        may = ["acknowledge", "close", "resend", "test", "capture"]
         config["operators"] = [{"name": OPERATOR, "key": public(load_key(keys["operator"])), "may": may}]
+        camera = Camera(Settings(fps=10))
+        stack.callback(camera.close)
+        for entry in config["cameras"]:
+            entry["source"] = camera.url
         for driver in config["drivers"]:
             if driver["type"] == "line":
                 driver["port"] = panel.path
@@ -87,7 +97,8 @@ class Demo:
 
         def central(port: int) -> Central:
             url = f"mqtt://127.0.0.1:{self.broker.port}"
-            return Central(url, self.store, port, keys["operator"], keys["central"], self.box)
+            own = keys["operator"], keys["central"]
+            return Central(url, self.store, port, *own, self.box, identity=directory / "identity")
 
         try:
             self.central = central(HTTP_PORT if http_port is None else http_port)

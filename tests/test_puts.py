@@ -289,6 +289,7 @@ def test_central_that_finds_a_wrong_hash_in_its_store_gets_the_file_again() -> N
         assert puts(bench) == [NAME_A] * n
         bench.say(PutDone(NAME_A))
         bench.receipt(media={NAME_A: 0})
+        bench.wait(RECEIPT_TIMEOUT_S * 2**n)
     assert puts(bench) == [NAME_A] * 3
     assert pieces(bench)[0] == (NAME_A, 0), "after the third time in pieces"
     assert bench.of("trouble.parked") == [], "the store did it: the box hashes what it puts"

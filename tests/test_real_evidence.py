@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence_case import AFTER_S, BEFORE_S, FPS, IDENTITY, camera, ended, events, files, ready, seeing, watching
 from real_box import AMBER, RealBox, until
+from seeing_box import AFTER_S, BEFORE_S, FPS, IDENTITY, camera, ended, events, files, ready, seeing, watching
 from sim_camera import SimCamera
 
 pytestmark = pytest.mark.real

@@ -9,9 +9,9 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from evidence_case import button, camera_of, ended, files, ready
 from put_server import Putting
 from real_box import RealBox
+from seeing_box import button, camera_of, ended, files, ready
 from sim_camera import SimCamera
 from stores import S3_KEY, S3_SECRET, Papers, swift
 

@@ -272,6 +272,8 @@ class Hub:
             self._send_receipts(self._intake.receipts.take_due(now_s))
 
     def _send_receipts(self, receipts: list[tuple[str, dict[str, Any]]]) -> None:
+        if self._stale:  # memory is ahead of the disk: what it says is stored may not be
+            return
         for box, body in receipts:
             if self._bucket and (put := self._bucket.addresses(body.get("media", {}))):
                 body["put"] = put
