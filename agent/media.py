@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from agent.events import rfc3339
-from agent.evidence import Evidence
+from agent.evidence import Evidence, elsewhere
 from agent.mail import Action, Write
 from agent.media_mail import (
     CameraSaid,
@@ -134,6 +134,6 @@ class Media:
         """The box goes on in another journal. files: of the one that is left, which this one has to have too."""
         self._asked, self._look_s = False, self._recorder.now.mono_s + PAUSE_S
         if files := (*self.uploads.known, *files):
-            self._out.append(Write(files=files))
+            self._out.append(Write(files=elsewhere(files)))
         self.evidence.moved()
         self.uploads.reload(media_bytes)

@@ -65,6 +65,7 @@ DOORS = {
             "agent/storage.py",
             "agent/salvage.py",
             "agent/fsck.py",
+            "agent/fsck_files.py",
             "agent/rules.py",
         ),
         "agent/errors.py",  # maps what it says
