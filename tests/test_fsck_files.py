@@ -87,13 +87,13 @@ def test_what_nothing_names_is_a_fault_only_where_the_last_start_ought_to_have_r
     assert broken(filmed) == {}, "it is on its way out"
 
 
-def test_a_journal_in_memory_that_came_and_went_is_no_start(filmed: Written) -> None:
-    os.utime(file(filmed), (0, 0))
-    (folder(filmed) / OTHER).write_bytes(b"half")
-    os.utime(folder(filmed) / OTHER, (0, 0))
-    assert set(broken(filmed)) == {Rule.FILES}
-    filmed.change("UPDATE events SET body=CAST(replace(body, 'crash', 'storage') AS BLOB) WHERE seq=29")
-    assert Rule.FILES not in broken(filmed)
+def test_a_journal_in_memory_that_came_and_went_is_no_start(box: Written) -> None:
+    folder(box).mkdir()
+    (folder(box) / OTHER).write_bytes(b"half")
+    os.utime(folder(box) / OTHER, (0, 0))
+    for last_end, faults in (("storage", set()), ("crash", {Rule.FILES})):
+        box.write("status.started", {"agent": "1.0.0", "last_end": last_end})
+        assert set(broken(box)) == faults
 
 
 def test_what_is_no_file_of_the_box_is_left_alone(filmed: Written) -> None:
@@ -190,6 +190,15 @@ def test_a_file_that_lost_its_row_and_itself_gets_its_row_back_so_that_the_box_s
     assert (code, named(found, Rule.EVIDENCE)["mended"], named(found, Rule.FILES)["mended"]) == (1, 1, 0)
     assert rows(filmed) == whole
     assert set(broken(filmed)) == {Rule.FILES}
+
+
+def test_a_file_whose_end_was_recorded_before_it_was_named_is_not_missed(box: Written) -> None:
+    """What was in memory while the disk failed is recorded again after what the disk had to do first."""
+    went = {"sha256": OTHER, "case": CASE, "camera": "front", "bytes": 9, "stored": 9}
+    named = {"sha256": OTHER, "bytes": 9, "to": "2026-11-22T01:34:40.000000Z"}
+    box.write("audit.discarded", {"cause": "disk", "files": [went]})
+    box.write("status.evidence", {"case": CASE, "camera": "front", "files": [named]})
+    assert broken(box) == {}
 
 
 def test_where_the_record_of_its_end_may_be_pruned_only_a_file_that_is_there_is_missed(filmed: Written) -> None:
