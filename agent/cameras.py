@@ -257,11 +257,15 @@ class Cameras:
         return {f"camera {camera.id}": camera.progress_s for camera in self._all.values() if camera._thread}
 
     def status(self) -> list[dict[str, Any]]:
-        """For `callbox status`."""
-        return [
-            {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, **camera.beat}
-            for camera in self._all.values()
-        ]
+        """For `callbox status`: the last beat of each; seen_ago_s: when the last good picture came."""
+        now_s, told = time.monotonic(), []
+        for camera in self._all.values():
+            beat = camera.beat
+            seen_s = beat.get("seen_s")
+            ago_s = None if seen_s is None else round(max(0.0, now_s - seen_s), 1)
+            shown = {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, "seen_ago_s": ago_s}
+            told.append({**shown, **beat})
+        return told
 
 
 def _line(words: object) -> bytes:

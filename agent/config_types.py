@@ -3,8 +3,10 @@
 import base64
 import binascii
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -49,10 +51,22 @@ def secrets(url: str) -> list[Fault]:
     return [Fault((), f"{scheme}://***@…", t("config.no_secret"))] if "@" in rest.partition("/")[0] else []
 
 
-def _without_secret(url: str) -> str:
-    if faults := secrets(url):
+CAMERA_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+
+
+def _camera_source(source: str, info: ValidationInfo) -> str:
+    if faults := secrets(source):
         raise wrong(*faults)
-    return url
+    if "://" not in source and source.strip():
+        return str(_from_config_folder(Path(source), info))
+    try:
+        parts = urlsplit(source)
+        ok = parts.scheme in CAMERA_SCHEMES and parts.hostname and parts.port != 0 and not re.search(r"\s", source)
+    except ValueError:  # a port that is none, a bracket that is not closed
+        ok = False
+    if not ok:
+        raise wrong(Fault((), show(source), t("config.source")))
+    return source
 
 
 Ed25519Key = Annotated[
@@ -62,7 +76,8 @@ Ed25519Key = Annotated[
 File = Annotated[Path, AfterValidator(_from_config_folder)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
-Url = Annotated[str, AfterValidator(_without_secret)]
+CameraSource = Annotated[str, AfterValidator(_camera_source)]
+"""An address, or the whole path of a device or file."""
 
 
 class Keys(BaseModel):
