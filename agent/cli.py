@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
     resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
     command("keygen", _keygen, box=True)
+    export = command("export", _export, table=True)
+    export.add_argument("case", metavar="CASE", help=t("cli.export_case"))
+    for name, metavar in (("events", "FILE"), ("media", "DIR"), ("out", "DIR"), ("identity", "FILE")):
+        needed, text = name != "identity", t(f"cli.export_{name}")
+        export.add_argument(f"--{name}", type=Path, metavar=metavar, required=needed, help=text)
+    export.add_argument("--key", metavar="K", help=t("cli.export_key"))
     return parser
 
 
@@ -339,6 +345,32 @@ def _keygen(args: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         raise BoxError(f"the box's key: {error}", "check the state directory and whom it belongs to") from error
     return OK
+
+
+def _export(args: argparse.Namespace) -> int:
+    from agent.export_page import problems
+    from agent.identity import unb64
+
+    try:
+        from agent.export import export
+    except ModuleNotFoundError as error:
+        raise BoxError(f"{error.name} is not installed", "pip install 'callbox[export]'") from error
+    try:
+        key = unb64(args.key, 32) if args.key else None
+    except ValueError as error:
+        raise BoxError(f"--key: {error}", "callbox keygen prints the box's public key") from error
+    manifest = export(args.case, args.events, args.media, args.out, identity=args.identity, key=key)
+    wrong = problems(manifest)
+    if args.json:
+        print(json.dumps(manifest, ensure_ascii=False))
+    else:
+        for where, fault in wrong:
+            text = t(f"export.fault_{fault['code']}", **fault["values"])
+            print(t("export.fault", where=where, text=text))
+        counts = {"events": manifest["events"]["count"], "files": len(manifest["files"]), "count": len(wrong)}
+        end = "cli.export_bad" if wrong else "cli.export_good"
+        print(t(end, out=args.out, case=manifest["case"], **counts))
+    return FAILED if wrong else OK
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def _header(width: int, height: int, ticks: int, largest: int) -> bytes:
     """LIST hdrl. ticks: how long it is; largest: bytes of the largest picture."""
     main = struct.pack(
         "<14I",
-        *(1_000_000 // TICKS_PER_S, largest * 30, 0, HAS_INDEX, ticks, 0, 1, largest, width, height, 0, 0, 0, 0),
+        *(1_000_000 // TICKS_PER_S, 0, 0, HAS_INDEX, ticks, 0, 1, largest, width, height, 0, 0, 0, 0),
     )
     video = struct.pack(
         "<4s4sIHHIIIIIIII4H",

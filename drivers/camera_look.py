@@ -79,7 +79,6 @@ def look(stream: Stream, picture: bytes) -> Look | None:
 
 def measure(codec: str, data: bytes) -> Look | None:
     """Decodes and measures in this process; None: cannot be decoded."""
-    os.environ |= {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
     import cv2
     import numpy as np
 
@@ -108,6 +107,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(10)
+    os.environ |= {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
     codec = sys.stdin.buffer.readline().decode().strip()
     seen = measure(codec, sys.stdin.buffer.read())
     sys.stdout.write(json.dumps(None if seen is None else asdict(seen)) + "\n")

@@ -132,6 +132,11 @@ class CameraState:
             self._alone_at.append(at_s)
 
     @property
+    def wanting(self) -> bool:
+        """The next picture may be one that is to be stored."""
+        return not self._told or bool(self._alone_at)
+
+    @property
     def to_store(self) -> tuple[Clip, bool] | None:
         """What is to be stored next, and whether it is a picture alone; until `stored` says that it is."""
         if self._alone:

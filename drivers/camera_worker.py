@@ -4,18 +4,19 @@
     thread "words":  lines of stdin; its end ends the process -----> inbox -> main: decides (drivers/camera_state.py),
     thread "look":   one at a time, a picture in a child process -/              writes files, says how it goes
 
-Main alone decides, writes and speaks, so a beat says that all of it moves. What is read waits in the inbox while the
-disk is slow: at most INBOX_PACKETS, each stamped when it was read.
+Main alone decides, writes and speaks, so a beat says that all of it moves. What is read waits in the inbox: while
+nothing is wanted of it until the next beat, for a thread that is woken for each picture costs more than the picture
+does; and while the disk is slow at most INBOX_PACKETS, each stamped when it was read.
 """
 
 import json
 import os
-import queue
 import random
 import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 30.0
 STABLE_S: Final = 10.0
 """A source that was open for so long is opened again soon."""
 LINE_BYTES_MAX: Final = 65536
+NICE: Final = 10
+"""A press goes before pictures: the kernel gives the daemon its turn first (nice(2))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,9 @@ class Worker:
         self._media_dir, self._look_s = Path(who["media_dir"]), float(who["look_s"])
         self._recipients = read_recipients(who["recipients"])
         self._say = say
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox: deque[Message] = deque()
+        self._bell = threading.Event()
+        self._prompt = False  # something is wanted of the next picture
         self._room = threading.Semaphore(INBOX_PACKETS)
         self._open_again = threading.Event()
         self._said: tuple[CameraQuality, str] | None = None
@@ -97,8 +102,9 @@ class Worker:
         """Until the end of stdin."""
         threading.Thread(target=self._read_camera, name="camera", daemon=True).start()
         threading.Thread(target=self._read_words, name="words", daemon=True).start()
-        while self._take():
+        while self._take_all():
             now_s = time.monotonic()
+            self._prompt = self._state.wanting
             if now_s >= self._store_s:
                 self._store(now_s)
             if (quality := self._state.quality(now_s)) and quality != self._said:
@@ -107,13 +113,20 @@ class Worker:
             if now_s >= self._beat_s:
                 self._beat(now_s)
 
-    def _take(self) -> bool:
-        """Takes one message, or waits until something is due. False: stdin has ended."""
+    def _put(self, message: Message) -> None:
+        """From the other threads."""
+        self._inbox.append(message)
+        if self._prompt or not isinstance(message, Packet) or len(self._inbox) > INBOX_PACKETS // 2:
+            self._bell.set()
+
+    def _take_all(self) -> bool:
+        """Takes what has come, after it was rung for or something is due. False: stdin has ended."""
         due_s = min(self._beat_s, self._store_s) if self._state.to_store else self._beat_s
-        try:
-            message = self._inbox.get(timeout=max(0.0, due_s - time.monotonic()))
-        except queue.Empty:
-            return True
+        self._bell.wait(max(0.0, due_s - time.monotonic()))
+        self._bell.clear()
+        return all(self._take(self._inbox.popleft()) for _ in range(len(self._inbox)))
+
+    def _take(self, message: Message) -> bool:
         match message:
             case Packet():
                 self._room.release()
@@ -187,7 +200,7 @@ class Worker:
 
     def _look(self, stream: Stream, picture: bytes) -> None:
         try:
-            self._inbox.put(Looked(look(stream, picture)))
+            self._put(Looked(look(stream, picture)))
         except CameraError as error:
             _log(str(error))
         self._looking = False
@@ -199,16 +212,16 @@ class Worker:
             try:
                 camera = open_source(self._source)
                 try:
-                    self._inbox.put(camera.stream)
+                    self._put(camera.stream)
                     self._open_again.clear()
                     while not self._open_again.is_set():
                         self._room.acquire()
-                        self._inbox.put(camera.read())
+                        self._put(camera.read())
                 finally:
                     camera.close()
-                self._inbox.put(Lost("it sends nothing of use; it is opened again"))
+                self._put(Lost("it sends nothing of use; it is opened again"))
             except CameraError as error:
-                self._inbox.put(Lost(str(error)))
+                self._put(Lost(str(error)))
             failures = 0 if time.monotonic() > opened_s + STABLE_S else failures + 1
             pause_s = random.uniform(0, min(BACKOFF_FIRST_S * 2**failures, BACKOFF_MAX_S))
             threading.Event().wait(pause_s)  # nothing ends it early: the process ends as a whole
@@ -219,8 +232,8 @@ class Worker:
                 said = json.loads(line)
             except ValueError:
                 said = {}
-            self._inbox.put(Word(said if isinstance(said, dict) else {}))
-        self._inbox.put(Word(None))
+            self._put(Word(said if isinstance(said, dict) else {}))
+        self._put(Word(None))
         threading.Event().wait(END_S)
         os._exit(0)
 
@@ -244,6 +257,7 @@ def _broken(kind: type[BaseException], trace: TracebackType | None) -> None:
 
 def main() -> None:
     """Exits at once at the end, whatever other threads are in the middle of. 2: a first line that is none."""
+    os.nice(NICE)
     threading.excepthook = lambda broken: _broken(broken.exc_type, broken.exc_traceback)
     sys.excepthook = lambda kind, _, trace: _broken(kind, trace)
     out = os.fdopen(os.dup(1), "wb", buffering=0)

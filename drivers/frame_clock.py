@@ -27,7 +27,7 @@ REORDER_MAX: Final = 16
 DRIFT_STEP_S: Final = 10.0
 DRIFT_STEPS: Final = 60
 """The drift is that of the last 10 minutes, from the earliest arrival in each 10 s of them."""
-DRIFT_STEPS_MIN: Final = 12
+DRIFT_STEPS_MIN: Final = 13
 
 
 class FrameClock:
@@ -41,6 +41,7 @@ class FrameClock:
         self._offset_s = 0.0
         self._moved_s = 0.0
         self._usual_s: float | None = None
+        self._late_since_s: float | None = None
         self._delays: deque[tuple[float, float]] = deque()  # (seen_s, delay), delays rising: the first is the smallest
         self._placed: deque[tuple[float, float]] = deque(maxlen=REORDER_MAX + 1)  # (pts_s, taken_s) since the last step
         self._floor_s = 0.0
@@ -103,6 +104,7 @@ class FrameClock:
         for old in (self._delays, self._placed, self._drift):
             old.clear()
         self._moved_s = packet.seen_s
+        self._late_since_s = None
         self._offset_s = packet.seen_s - packet.pts_s
         self._learn(packet)
 
@@ -114,10 +116,15 @@ class FrameClock:
         if pause_s > 0:
             self._usual_s = usual_s + (min(pause_s, 2 * usual_s) - usual_s) / 16  # a gap hardly changes what is usual
         smallest_s = self._learn(packet)
-        if smallest_s - self._offset_s > STEP_S:
-            self._note(f"the camera's times are behind by {smallest_s - self._offset_s:.1f} s for good")
-            self._offset_s = smallest_s
-            self._drift.clear()
+        behind_s = packet.seen_s - packet.pts_s - self._offset_s
+        if behind_s <= STEP_S:
+            self._late_since_s = None
+        elif self._late_since_s is None:
+            self._late_since_s = packet.seen_s
+        elif packet.seen_s - self._late_since_s > WINDOW_S:
+            self._note(f"the camera's times are behind by {behind_s:.1f} s for good")
+            self._begin(packet)
+            return
         self._offset_s = min(smallest_s, self._offset_s + RISE * (packet.seen_s - last.seen_s))
 
     def _learn(self, packet: Packet) -> float:

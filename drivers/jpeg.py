@@ -11,11 +11,15 @@ from typing import Final
 SIDE_MAX: Final = 16_384
 """Pixels of the longer side: twice 8K. JPEG itself ends at 65535."""
 
-SOI, EOI, SOS, DNL = 0xD8, 0xD9, 0xDA, 0xDC
+SEGMENTS_MAX: Final = 1_000
+"""A picture has tens, with a comment in many parts a few hundred. It bounds the work that junk makes."""
+
+SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 _ALONE: Final = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length: TEM, RST0 to RST7."""
 _FRAME: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15; C4 is DHT, C8 reserved, CC DAC."""
+_FILL: Final = re.compile(rb"\xff+")
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends entropy-coded data: FF 00 is a byte FF in it, RSTn belongs to it, FF FF is a fill byte."""
 
@@ -30,14 +34,13 @@ def check(data: bytes) -> tuple[int, int] | str:
     size: tuple[int, int] | None = None
     scans = 0
     at = 2
-    while True:
-        if data[at : at + 1] != b"\xff":
+    for _ in range(SEGMENTS_MAX):
+        fill = _FILL.match(data, at)
+        if fill is None:
             return _cut(data) if at >= len(data) else f"byte {at} is {data[at]:02x}, where a marker (ff) must stand"
-        while data[at : at + 1] == b"\xff":
-            at += 1
-        if at >= len(data):
+        if fill.end() == len(data):
             return _cut(data)
-        marker, at = data[at], at + 1
+        marker, at = data[fill.end()], fill.end() + 1
         if marker == EOI:
             break
         if marker in _ALONE:
@@ -60,6 +63,8 @@ def check(data: bytes) -> tuple[int, int] | str:
             if end is None:
                 return _cut(data)
             at = end.start()
+    else:
+        return f"more than {SEGMENTS_MAX} segments"
     if size is None or not scans:
         return f"no {'frame header' if size is None else 'picture data'} before its end"
     if not (0 < size[0] <= SIDE_MAX and 0 < size[1] <= SIDE_MAX):

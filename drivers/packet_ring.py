@@ -106,6 +106,7 @@ class Ring:
             self._gops.append(gop)
         elif gop is None:
             self.left_out += 1
+            self._evict()
             return []
         gop.pictures.append(taken)
         gop.bytes += len(packet.data)
@@ -157,12 +158,10 @@ class Ring:
     def _cut(self, gop: _Gop) -> int:
         """So many of the first pictures of a GOP are wanted, with those on which they hang."""
         until_s = self._until_s(gop)
-        if until_s < gop.starts_s:
-            return gop.stored
-        wanted = (
-            number for number in range(len(gop.pictures), gop.stored, -1) if gop.pictures[number - 1].taken_s <= until_s
-        )
-        return next(wanted, gop.stored)
+        number = len(gop.pictures)
+        while number > gop.stored and gop.pictures[number - 1].taken_s > until_s:
+            number -= 1
+        return number
 
     def _until_s(self, gop: _Gop) -> float:
         """The end of what is wanted of a GOP; -inf for nothing."""
@@ -186,7 +185,7 @@ class Ring:
 
     def _evict(self) -> None:
         gops = self._gops
-        while len(gops) > 1 and (self.bytes > self._bytes_max or gops[1].key_s <= self._newest_s - self._before_s):
+        while gops and (self.bytes > self._bytes_max or gops[0].ends_s <= self._newest_s - self._before_s):
             self.bytes -= gops.popleft().bytes
-        if gops:
-            self._wishes = [wish for wish in self._wishes if wish[1] >= gops[0].starts_s]
+        since_s = min(self._complete_s, gops[0].starts_s if gops else inf)
+        self._wishes = [wish for wish in self._wishes if wish[1] >= since_s]

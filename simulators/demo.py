@@ -12,6 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pyrage
 import yaml
 
 from agent.text import t
@@ -75,6 +76,10 @@ class Demo:
         config["state_dir"] = str(self.state_dir)
         config["links"] = [{"url": f"mqtt://127.0.0.1:{wan.port}"}]
         config["central_key"] = public(load_key(keys["central"]))
+        identity = pyrage.x25519.Identity.generate()  # central's alone: the box has only the public half
+        (directory / "identity").touch(0o600)
+        (directory / "identity").write_text(f"# public key: {identity.to_public()}\n{identity}\n")
+        config["evidence"] = {"recipients": [str(identity.to_public())]}
         may = ["acknowledge", "close", "resend", "test"]
         config["operators"] = [{"name": OPERATOR, "key": public(load_key(keys["operator"])), "may": may}]
         for driver in config["drivers"]:
@@ -87,7 +92,8 @@ class Demo:
 
         def central(port: int) -> Central:
             url = f"mqtt://127.0.0.1:{self.broker.port}"
-            return Central(url, self.store, port, keys["operator"], keys["central"], self.box)
+            own = keys["operator"], keys["central"]
+            return Central(url, self.store, port, *own, self.box, identity=directory / "identity")
 
         try:
             self.central = central(HTTP_PORT if http_port is None else http_port)

@@ -11,6 +11,7 @@ holds up the connection holds up the pictures.
 
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -19,14 +20,14 @@ from typing import Any, BinaryIO
 import gi
 
 gi.require_version("Gst", "1.0")
-gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402, F401 - GstApp: appsrc's methods
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 - after the versions
 
 AHEAD_FRAMES = 90  # that a stuck client may be behind; then it loses the oldest
 PIXELS_PER_BIT = 6  # static houses and a small figure need no more
 KBPS_MIN = 300
+BASE_NS = 10 * 86400 * 10**9  # GStreamer counts from 0: room for a clock that jumps back
 NEVER = 2**64 - 1  # GST_CLOCK_TIME_NONE
 
 SOURCE = "appsrc name={name} is-live=true format=time block=false max-bytes=0 max-buffers={ahead} leaky-type=downstream"
@@ -84,8 +85,7 @@ class Stream:
             self.source = element.get_by_name("raw") or self.send
         if coded:
             coded.connect("new-sample", self.coded)
-        # a camera's clock may jump ahead; a sink that keeps time would hold the pictures back until then
-        element.get_parent().connect("deep-element-added", lambda _pipeline, _bin, sink: _send_at_once(sink))
+        element.get_parent().connect("deep-element-added", _send_at_once)
         media.connect("unprepared", self.gone)
 
     def gone(self, media: Any) -> None:
@@ -105,7 +105,7 @@ class Stream:
                 return
             pts_ns = int(head["pts_s"] * Gst.SECOND)
             if self.base_ns is None:
-                self.base_ns = running_ns - pts_ns
+                self.base_ns = running_ns + BASE_NS - pts_ns
             pts_ns += self.base_ns
         size = f"width={head['width']},height={head['height']},framerate={self.told['fps']}/1"
         if source is self.send:
@@ -133,7 +133,7 @@ class Stream:
             _set_caps(send, caps)
             is_set = IS_PARAMETER_SET.get(self.told["codec"])
             spoilt = spoil_units(data, head["spoil"], is_set) if is_set else spoil_jpeg(data, head["spoil"])
-            _push(send, spoilt, max(0, pts_ns + int(head["step_s"] * Gst.SECOND)))
+            _push(send, spoilt, pts_ns + int(head["step_s"] * Gst.SECOND))
 
 
 def spoil_units(data: bytes, how: str | None, is_set: Callable[[int], bool]) -> bytes:
@@ -159,9 +159,10 @@ def spoil_jpeg(data: bytes, how: str | None) -> bytes:
     return data[: scan + (len(data) - scan) // 2] if how == "truncated" else data
 
 
-def _send_at_once(element: Any) -> None:
-    if element.get_factory().get_name() in ("appsink", "udpsink", "multiudpsink"):
-        element.set_property("sync", False)
+def _send_at_once(_pipeline: Any, _bin: Any, element: Any) -> None:
+    """A camera's clock may jump ahead; a sink that keeps time would hold its pictures back until then."""
+    if element.get_factory().get_name() == "appsink":  # the library turns `sync` on after it has added it
+        element.connect("notify::sync", lambda sink, _: sink.get_property("sync") and sink.set_property("sync", False))
 
 
 def _set_caps(source: Any, caps: str) -> None:
@@ -179,7 +180,9 @@ def _push(source: Any, data: bytes, pts_ns: int) -> None:
 
 
 def serve(told: dict[str, Any], stream: Stream) -> int:
-    """Listens at /stream; the port. The server lives as long as the process."""
+    """Listens at /stream; the port. The server lives as long as the process. Raises GLib.Error where an element of the
+    pipeline is not installed."""
+    Gst.parse_launch(launch(told))
     server, factory = GstRtspServer.RTSPServer.new(), GstRtspServer.RTSPMediaFactory.new()
     server.set_address("127.0.0.1")
     server.set_service("0")
@@ -190,8 +193,14 @@ def serve(told: dict[str, Any], stream: Stream) -> int:
     if told["credentials"]:
         protect(server, factory, told["auth"], *told["credentials"])
     server.get_mount_points().add_factory("/stream", factory)
+    server.connect("client-connected", _without_delay)
     server.attach(None)
     return int(server.get_bound_port())
+
+
+def _without_delay(_server: Any, client: Any) -> None:
+    """Else the last bytes of each picture would wait for the client's acknowledgement of those before: 35 ms."""
+    client.get_connection().get_read_socket().set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def protect(server: Any, factory: Any, method: str, name: str, password: str) -> None:
@@ -204,9 +213,8 @@ def protect(server: Any, factory: Any, method: str, name: str, password: str) ->
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
         auth.add_digest(name, password, token)
     server.set_auth(auth)
-    factory.add_role_from_structure(
-        Gst.Structure.new_from_string("viewer,media.factory.access=true,media.factory.construct=true")[0]
-    )
+    may = "viewer,media.factory.access=true,media.factory.construct=true"
+    factory.add_role_from_structure(Gst.Structure.new_from_string(may))
 
 
 def feed(stream: Stream, frames: BinaryIO) -> None:

@@ -10,8 +10,10 @@ from shutil import which
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import pyrage
 import pytest
 import rfc8785
+from clips import Stored
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fakebox import FakeBox
 from paho.mqtt.enums import CallbackAPIVersion
@@ -57,6 +59,11 @@ class WireBox(FakeBox):
         """Publishes; the event's id."""
         self.paho.publish(f"{self.root}/{part}", payload, 1, retain)
         return str(json.loads(payload).get("id"))
+
+    def upload(self, file: Stored, first: int = 0, last: int | None = None) -> None:
+        """These pieces of it, or all."""
+        for part, data in file.pieces()[first:last]:
+            self.paho.publish(f"{self.root}/{part}", data, 1)
 
     def alarm(self, payload: bytes) -> str:
         return self.say("event/alarm", payload)
@@ -136,20 +143,23 @@ class Desk:
         broker = self._stack.enter_context(Broker())
         self.bench = FakeBench()
         self._directory, self._port = directory, broker.port
+        identity = pyrage.x25519.Identity.generate()
+        self.recipient, self.identity = str(identity.to_public()), directory / "identity"
+        self.identity.write_text(f"{identity}\n")
         self.central = self._start(0)
         self._stack.callback(lambda: self.central.stop())  # noqa: PLW0108 - whichever central it then is
         self.box = self.add_box(WireBox())
 
-    def _start(self, http_port: int) -> Central:
-        url = f"mqtt://127.0.0.1:{self._port}"
-        central = Central(url, self._directory / "central.db", http_port, bench=self.bench)
+    def _start(self, http_port: int, decrypts: bool = True) -> Central:
+        url, identity = f"mqtt://127.0.0.1:{self._port}", self.identity if decrypts else None
+        central = Central(url, self._directory / "central.db", http_port, bench=self.bench, identity=identity)
         central.start()
         return central
 
-    def restart(self) -> None:
+    def restart(self, decrypts: bool = True) -> None:
         """Central goes, and comes back with the same store at the same address."""
         self.central.stop()
-        self.central = self._start(int(self.central.url.rsplit(":", 1)[1].strip("/")))
+        self.central = self._start(int(self.central.url.rsplit(":", 1)[1].strip("/")), decrypts)
 
     def add_box(self, box: WireBox) -> WireBox:
         box.connect(self._port, self.central.operator_public_key)

@@ -9,7 +9,9 @@ Its words are those of simulators/camera.py; a number that is missing is a pictu
 """
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ import cv2
 from cv2.typing import MatLike
 
 DEADLINE_S = 20.0
-TIMEOUTS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]
+QUIET_S = 0.4  # how long "nothing comes" is watched; six pictures
 
 
 class SimCamera:
@@ -73,10 +75,19 @@ class SimCamera:
         return line.rstrip("\n")
 
 
+def opened(url: str, *more: int, read_timeout_ms: int = 10_000) -> cv2.VideoCapture:
+    """A capture by FFmpeg; more: properties and their values, one after the other."""
+    # FFmpeg would look at an RTSP stream for two seconds first; cv2 reads this once in a process
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analyzeduration;200000")
+    timeouts = cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_timeout_ms
+    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *more])
+    assert capture.isOpened(), url
+    return capture
+
+
 def pictures(url: str) -> Iterator[MatLike]:
     """Decoded pictures, BGR, as cv2 has them, until nothing comes any more."""
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, TIMEOUTS)
-    assert capture.isOpened(), url
+    capture = opened(url)
     try:
         while True:
             good, picture = capture.read()
@@ -85,3 +96,16 @@ def pictures(url: str) -> Iterator[MatLike]:
             yield picture
     finally:
         capture.release()
+
+
+def drain(connection: socket.socket, quiet_s: float) -> None:
+    """Reads until nothing has come for a while. Raises AssertionError when the connection ends."""
+    connection.settimeout(quiet_s)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return
+    finally:
+        connection.settimeout(DEADLINE_S)
+    raise AssertionError("the connection has ended")

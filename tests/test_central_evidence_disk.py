@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from central_bench import Bench, bench, box, id_of
+from central_bench import Bench, bench, box, id_of, through
 from evidence_bench import file_of, here, named, part, says, sends, shown
 from fakebox import FakeBox
 
@@ -167,3 +167,21 @@ def test_an_old_store_is_opened_and_takes_evidence(bench: Bench, box: FakeBox) -
     sends(again, box, file)
     assert here(again, file) == file.data and again.case(id_of(press))["state"] == "open"
     again.close()
+
+
+def test_nothing_is_receipted_that_a_failed_transaction_took_back(
+    bench: Bench, box: FakeBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.send(box, "state", box.state())
+
+    def fails(_: media.Media) -> None:
+        raise OSError(5, "Input/output error")
+
+    press = box.press()
+    with monkeypatch.context() as patch:
+        patch.setattr(media.Media, "flush", fails)
+        bench.send(box, "event/alarm", press)
+    assert not any(receipt["through"] for receipt in bench.receipts())
+    assert bench.rows("SELECT * FROM events") == []
+    bench.send(box, "event/alarm", press)
+    assert bench.receipts(through(1))

@@ -154,7 +154,9 @@ def test_the_driver_of_the_page_on_drivers_works_as_it_stands_there() -> None:
     assert driver.noise == 1
 
 
-@pytest.mark.parametrize("name", ["run", "check", "demo", "status", "events", "resend", "verify", "fsck", "keygen"])
+@pytest.mark.parametrize(
+    "name", ["run", "check", "demo", "status", "events", "resend", "verify", "fsck", "keygen", "export"]
+)
 def test_every_command_of_the_contract_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"`callbox {name}" in (ROOT / "docs/contract.md").read_text(encoding="utf-8")
     with pytest.raises(SystemExit) as ended:

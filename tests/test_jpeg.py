@@ -5,7 +5,7 @@ import random
 import pytest
 from camera_clips import encoded, run
 
-from drivers.jpeg import SIDE_MAX, check
+from drivers.jpeg import SEGMENTS_MAX, SIDE_MAX, check
 
 APP0 = bytes.fromhex("FFE0 0010 4A46494600 0101 00 0001 0001 00 00")
 DQT = bytes.fromhex("FFDB 0043 00") + bytes(range(1, 65))
@@ -66,6 +66,7 @@ def test_a_jpeg_cut_anywhere_is_told_as_cut(end: int) -> None:
          "a picture of 320 x 0, allowed are 1 to 16384 pixels a side"),
         (JPEG.replace(bytes.fromhex("00B4 0140"), bytes.fromhex("00B4 FFFF")),
          "a picture of 65535 x 180, allowed are 1 to 16384 pixels a side"),
+        (JPEG.replace(APP0, b"\xff\xfe\0\2" * SEGMENTS_MAX), "more than 1000 segments"),
         (JPEG + b"\r\n" + JPEG, f"another JPEG follows it at byte {len(JPEG) + 2}"),
     ],
 )  # fmt: skip

@@ -34,7 +34,7 @@ def test_a_foreign_page_cannot_command(desk: Desk, headers: dict[str, str]) -> N
 
 
 def test_every_text_that_the_page_asks_for_is_there() -> None:
-    source = "".join((PAGE / name).read_text() for name in ("page.js", "index.html"))
+    source = "".join((PAGE / name).read_text() for name in ("page.js", "evidence.js", "index.html"))
     asked = set(re.findall(r"""["'`](page\.[a-z_]+(?:\.[a-z_]+)*)["'`]""", source))
     groups = set(re.findall(r"(page\.[a-z_]+(?:\.[a-z]+)*[._])\$\{", source))
     assert len(asked) > 60 and len(groups) > 5

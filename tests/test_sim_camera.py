@@ -15,14 +15,12 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from sim_camera import DEADLINE_S, SimCamera, pictures
+from sim_camera import DEADLINE_S, QUIET_S, SimCamera, drain, pictures
 
 from simulators.cli import main
 from simulators.picture import read_frame
 
 pytestmark = pytest.mark.real
-
-QUIET_S = 0.4  # how long "nothing comes" is watched; six pictures
 
 
 class Look:
@@ -195,19 +193,6 @@ def raw(look: Look) -> socket.socket:
     connection = look.answer.fp.raw._sock  # type: ignore[attr-defined]
     assert isinstance(connection, socket.socket)
     return connection
-
-
-def drain(connection: socket.socket, quiet_s: float) -> None:
-    """Reads until nothing has come for a while. Raises AssertionError when the connection ends."""
-    connection.settimeout(quiet_s)
-    try:
-        while connection.recv(65536):
-            pass
-    except TimeoutError:
-        return
-    finally:
-        connection.settimeout(DEADLINE_S)
-    raise AssertionError("the connection has ended")
 
 
 def test_garbage_comes_as_parts_that_are_no_jpeg(camera: SimCamera, look: Look) -> None:

@@ -136,7 +136,7 @@ class Box:
                 cls: number
                 for cls in (*CLASSES, "media_bytes")
                 if isinstance(pending, dict)
-                and not self._all_here()
+                and (cls == "media_bytes" or not self._all_here())
                 and type(number := pending.get(cls)) is int
                 and number > 0
             },

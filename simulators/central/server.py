@@ -19,6 +19,7 @@ from simulators.central.bench import Bench
 from simulators.central.broker import Broker
 from simulators.central.hub import Bench as BenchNews
 from simulators.central.hub import Hub
+from simulators.central.looker import Looker, read_identities
 from simulators.central.store import Store
 from simulators.central.web import Web
 from simulators.process import until_stopped
@@ -30,7 +31,8 @@ class Central:
     """Stores what boxes send, says so to them, and shows the operator page on loopback.
 
     broker_url: mqtt://[user:password@]host[:port]. http_port: 0 takes a free one. The keys are Ed25519 PEM files, made
-    where they are missing, beside the store by default.
+    where they are missing, beside the store by default. identity: an age identity file; without one, encrypted
+    evidence is stored and stays locked.
     Raises ValueError, OSError or sqlite3.Error for what cannot be used.
     """
 
@@ -43,18 +45,20 @@ class Central:
         central_key: Path | str | None = None,
         bench: Bench | None = None,
         operator: str = OPERATOR,
+        identity: Path | str | None = None,
     ) -> None:
         store_path = Path(store_path)
         signer = wire.load_key(Path(operator_key or store_path.with_suffix(".operator.pem")))
         sealer = wire.load_key(Path(central_key or store_path.with_suffix(".central.pem")))
         self.operator_public_key, self.central_public_key = wire.public(signer), wire.public(sealer)
+        identities = read_identities(Path(identity)) if identity else []
         self._socket = socket.create_server(("127.0.0.1", http_port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
         self._store = Store(store_path)
         self._broker = Broker(broker_url, self._store.client_id)
-        self._hub = Hub(self._store, self._broker, operator, signer, sealer)
-        self._bench = bench
-        self._web = Web(self._hub, bench)
+        self._hub = Hub(self._store, self._broker, operator, signer, sealer, decrypts=bool(identities))
+        self._bench, self._looker = bench, Looker(identities)
+        self._web = Web(self._hub, bench, self._looker)
         config = uvicorn.Config(self._web.app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="central-web", daemon=True)
@@ -88,7 +92,10 @@ class Central:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
             self._up.set()
-            await self._server.serve(sockets=[self._socket])
+            try:
+                await self._server.serve(sockets=[self._socket])
+            finally:
+                await self._looker.close()
 
         asyncio.run(main())
 
@@ -102,6 +109,7 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--operator-key", type=Path, metavar="FILE", help=t("sim.central.operator_key"))
     parser.add_argument("--central-key", type=Path, metavar="FILE", help=t("sim.central.central_key"))
     parser.add_argument("--operator", default=OPERATOR, metavar="NAME", help=t("sim.central.operator"))
+    parser.add_argument("--identity", type=Path, metavar="FILE", help=t("sim.central.identity"))
     parser.set_defaults(func=run)
 
 
@@ -109,9 +117,8 @@ def run(args: argparse.Namespace) -> int:
     """Until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        central = Central(
-            args.broker, args.store, args.http, args.operator_key, args.central_key, operator=args.operator
-        )
+        keys = {"operator_key": args.operator_key, "central_key": args.central_key, "identity": args.identity}
+        central = Central(args.broker, args.store, args.http, operator=args.operator, **keys)
     except (ValueError, OSError, sqlite3.Error) as error:
         print(t("sim.central.cannot", error=error), file=sys.stderr)
         return 1
@@ -119,8 +126,8 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     central.start()
-    keys = {"url": central.url, "operator": central.operator_public_key, "central": central.central_public_key}
-    print(t("sim.central.ready", **keys), flush=True)
+    public = {"url": central.url, "operator": central.operator_public_key, "central": central.central_public_key}
+    print(t("sim.central.ready", **public), flush=True)
     until_stopped(done)
     central.stop()
     return 0

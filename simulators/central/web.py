@@ -19,7 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.text import LANGUAGES, catalogue
 from simulators.central.bench import Bench
+from simulators.central.eye import LookError
 from simulators.central.hub import NOTE_MAX, Hub, RefusedError
+from simulators.central.looker import Looker
 
 log = logging.getLogger("central")
 PAGE = Path(__file__).with_name("page")
@@ -27,6 +29,7 @@ FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/evidence.js": ("evidence.js", "text/javascript"),
 }
 BODY_BYTES_MAX = 16 * 1024
 BEAT_S = 5.0  # the page takes 15 s without a word as a lost connection
@@ -116,14 +119,15 @@ class Stream:
 class Web:
     """The ASGI application."""
 
-    def __init__(self, hub: Hub, bench: Bench | None) -> None:
-        self._hub, self._bench = hub, bench
+    def __init__(self, hub: Hub, bench: Bench | None, looker: Looker) -> None:
+        self._hub, self._bench, self._looker = hub, bench, looker
         self._streams: set[Stream] = set()
         routes = [Route(path, self._file) for path in FILES]
         routes += [
             Route("/api/texts", self._texts),
             Route("/api/state", self._state),
             Route("/api/stream", self._stream),
+            Route("/evidence/{site:str}/{box:str}/{case:str}/{sha256:str}/{what:str}", self._evidence),
             Route("/api/{verb:str}", self._command, methods=["POST"]),
         ]
         if bench is not None:
@@ -171,6 +175,26 @@ class Web:
         finally:
             self._streams.discard(stream)
             self._hub.ask(lambda: self._hub.leave(listener))
+
+    async def _evidence(self, request: Request) -> Response:
+        """Out of a whole file of a case on the desk: `thumb.jpg`, `first.jpg`, or all `pictures`: the length of a JSON
+        object (4 bytes, big-endian), the object (`at_s` and `sizes` of the JPEGs), the JPEGs."""
+        named = request.path_params
+        box, case, sha256, what = f"{named['site']}/{named['box']}", named["case"], named["sha256"], named["what"]
+        try:
+            if what not in ("thumb.jpg", "first.jpg", "pictures"):
+                raise RefusedError("page.error.unknown_file")
+            path, file = await asyncio.wrap_future(self._hub.ask(lambda: self._hub.file(box, case, sha256)))
+            look = await self._looker.look(path, file)
+        except RefusedError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        except LookError as error:
+            return JSONResponse({"error": f"page.evidence.error.{error}"}, status_code=422)
+        if what != "pictures":
+            return Response(look.thumb if what == "thumb.jpg" else look.jpegs[0], media_type="image/jpeg")
+        head = json.dumps({"at_s": look.at_s, "sizes": [len(jpeg) for jpeg in look.jpegs]}).encode()
+        body = b"".join([len(head).to_bytes(4, "big"), head, *look.jpegs])
+        return Response(body, media_type="application/octet-stream")
 
     async def _command(self, request: Request) -> Response:
         try:

@@ -1,5 +1,7 @@
 // The operator page. Everything that comes from outside reaches the document as text, never as markup.
 
+import { Viewer, size } from "/evidence.js";
+
 const $ = (id) => document.getElementById(id);
 const LANGS = ["en", "zh"];
 const LOST_MS = 15000; // the server beats every 5 s
@@ -10,6 +12,7 @@ const HOLD_MS = 100; // as long as a quick hand takes to press and to let go
 const CONTACTS = ["intrusion", "tamper", "ac", "battery"];
 
 const cases = new Map(), boxes = new Map(), commands = new Map();
+const evidence = new Map(), viewers = new Map(); // by box and what caused it
 let events = [], central = { broker: true, store: "" }, benchInputs = null, bench = null;
 let texts = {}, lang = remembered("callbox.lang", navigator.language.startsWith("zh") ? "zh" : "en");
 let clockAheadMs = 0, heardMs = 0, selected = "";
@@ -106,6 +109,36 @@ function fill(parent, parts) {
   }
 }
 
+// ---- evidence
+
+/** The pictures of what is called `key`; null as long as there are none. */
+function pictures(key, marksMs, zero) {
+  const group = evidence.get(key);
+  if (!group) return null;
+  const viewer = viewers.get(key) ?? new Viewer({ h, t, icon, clockTime }, group.box, group.case);
+  viewers.set(key, viewer);
+  viewer.marksMs = marksMs;
+  viewer.zero = zero;
+  viewer.update(group, marksMs, zero, central.decrypts);
+  return viewer.element;
+}
+function picturesOf(item) {
+  const raised = item.history.filter((event) => event.class === "alarm" && event.data.transition === "raised");
+  const word = CONTACTS.includes(item.kind) ? "alarm" : "press";
+  return pictures(keyOf(item), raised.map((event) => Date.parse(event.time)), t(`page.evidence.zero.${word}`));
+}
+/** What the evidence of an event that is no alarm is called: by the event, or by the command that it answers. */
+const causeOf = (event) => [event.id, event.data.command].map((id) => `${event.box} ${id}`).find((key) => evidence.has(key));
+function eventPictures(event) {
+  const key = causeOf(event);
+  if (!key) return null;
+  const fold = `event ${event.id}`;
+  return h("details", { class: "pictures", open: opened.has(fold), on: { toggle: ({ target }) => {
+    opened[target.open ? "add" : "delete"](fold);
+    if (target.open && target.children.length < 2) target.append(pictures(key, [Date.parse(event.time)], t("page.evidence.zero.event")));
+  } } }, h("summary", { data: { action: "pictures" } }, t("page.evidence.title")));
+}
+
 // ---- alarms
 
 const stateShape = { open: "triangle", acknowledged: "check", closed: "square" };
@@ -165,6 +198,7 @@ function caseCard(item) {
         stuck ? button("aside", t("page.aside"), "", false) : null,
         h("button", { type: "button", class: "quiet", "aria-expanded": String(unfolded), data: { action: "history" }, on: { click: () => act("history", key) } }, h("span", {}, `${t("page.history")} (${item.history.length})`), h("kbd", {}, "H")),
       ),
+      picturesOf(item),
       unfolded ? timeline(item) : null,
     ),
   );
@@ -204,11 +238,11 @@ const timeline = (item) => {
 function renderCases() {
   const list = openCases(), loud = list.filter((item) => item.state === "open" && !item.test);
   if (selected && !cases.has(selected)) selected = "";
-  fill($("alarms"), list.map((item) => [keyOf(item), `${lang} ${opened.has(keyOf(item))} ${boxName(item.box)} ${JSON.stringify(item)} ${JSON.stringify(lastCommand(item) ?? 0)}`, () => caseCard(item)]));
+  fill($("alarms"), list.map((item) => [keyOf(item), `${lang} ${opened.has(keyOf(item))} ${evidence.has(keyOf(item))} ${boxName(item.box)} ${JSON.stringify(item)} ${JSON.stringify(lastCommand(item) ?? 0)}`, () => caseCard(item)]));
   for (const card of $("alarms").children) card.classList.toggle("selected", card.dataset.key === selected);
   $("calm").hidden = list.length > 0;
   const closed = [...cases.values()].filter((item) => item.state === "closed").sort((a, b) => (a.received_at < b.received_at ? 1 : -1));
-  fill($("closed"), closed.length ? closed.map((item) => [keyOf(item), `${lang} ${boxName(item.box)} ${JSON.stringify(item)}`, () => closedRow(item)]) : [["none", lang, () => h("p", { class: "hint" }, t("page.closed_none"))]]);
+  fill($("closed"), closed.length ? closed.map((item) => [keyOf(item), `${lang} ${evidence.has(keyOf(item))} ${boxName(item.box)} ${JSON.stringify(item)}`, () => closedRow(item)]) : [["none", lang, () => h("p", { class: "hint" }, t("page.closed_none"))]]);
   $("tally").dataset.open = loud.length;
   $("tally-text").textContent = loud.length ? t("page.waiting", { n: loud.length }) : t("page.waiting_none");
   document.title = `${loud.length ? `(${loud.length}) ${t("page.state.open")} · ` : ""}Callbox`;
@@ -217,7 +251,11 @@ function renderCases() {
 function closedRow(item) {
   const last = item.done.closed ?? item.done.restored ?? {};
   const key = keyOf(item);
-  return h("details", { open: opened.has(key), data: { testid: "closed-case", case: item.id }, on: { toggle: (event) => opened[event.target.open ? "add" : "delete"](key) } },
+  return h("details", { open: opened.has(key), data: { testid: "closed-case", case: item.id }, on: { toggle: ({ target }) => {
+    opened[target.open ? "add" : "delete"](key);
+    const shown = target.open && !target.querySelector(".evidence") ? picturesOf(item) : null;
+    if (shown) target.lastElementChild.before(shown);
+  } } },
     h("summary", {}, icon("square"), h("time", { datetime: item.opened }, clockTime(item.opened)), h("span", { class: "what" }, `${named("kind", item.kind)}${item.count > 1 ? ` ×${item.count}` : ""}`, h("span", { class: "detail" }, place(item)), item.test ? h("span", { class: "mark test" }, t("page.test")) : null, item.replayed ? h("span", { class: "mark late" }, t("page.replayed")) : null, last.by ? h("span", { class: "detail" }, t("page.ack_by", { by: operator(last.by), time: clockTime(last.time) })) : null)),
     timeline(item));
 }
@@ -233,6 +271,7 @@ function boxCard(box) {
     h("p", { class: "link" }, icon(shapes[box.link]), h("strong", {}, t(`page.link.${box.link}`)), h("span", { class: "ago detail", data: { ago: box.seen_at, agoText: "page.link_seen" } }, t("page.link_seen", { ago: ago(box.seen_at) }))),
     h("ul", { class: "marks" },
       alarms ? h("li", { class: "mark warn" }, t("page.pending_alarms", { n: alarms })) : null,
+      box.pending.media_bytes ? h("li", { class: "mark plain" }, t("page.pending_media", { bytes: size(box.pending.media_bytes) })) : null,
       others ? h("li", { class: "mark plain" }, t("page.pending", { n: others })) : null,
       box.key_changed ? h("li", { class: "mark warn" }, t("page.key_changed")) : null,
       ...box.trouble.map((trouble) => h("li", { class: "mark warn", data: { trouble: trouble.kind } }, icon("diamond"), [named("trouble", trouble.kind), trouble.where].filter(Boolean).join(": ")))),
@@ -248,7 +287,7 @@ function renderBoxes() {
 
 function renderEvents() {
   const list = [...events].reverse();
-  fill($("events"), list.length ? list.map((event) => [event.id, `${lang} ${event.problems} ${boxName(event.box)}`, () => h("li", { class: event.replayed ? "replayed" : "", data: { testid: "event", id: event.id, replayed: event.replayed, type: event.type }, title: `${boxName(event.box)} · ${event.type} · ${event.seq}` }, ...eventParts(event))]) : [["none", lang, () => h("li", { class: "hint" }, t("page.events_none"))]]);
+  fill($("events"), list.length ? list.map((event) => [event.id, `${lang} ${event.problems} ${boxName(event.box)} ${causeOf(event)}`, () => h("li", { class: event.replayed ? "replayed" : "", data: { testid: "event", id: event.id, replayed: event.replayed, type: event.type }, title: `${boxName(event.box)} · ${event.type} · ${event.seq}` }, ...eventParts(event), eventPictures(event))]) : [["none", lang, () => h("li", { class: "hint" }, t("page.events_none"))]]);
 }
 
 function renderBanners() {
@@ -368,6 +407,7 @@ document.addEventListener("keydown", (event) => {
   const keys = {
     arrowdown: () => step(1), j: () => step(1), arrowup: () => step(-1), k: () => step(-1),
     a: () => act("acknowledge", selected), c: () => act("close", selected), h: () => act("history", selected),
+    p: () => viewers.get(selected)?.toggle(), arrowleft: () => viewers.get(selected)?.step(-1000), arrowright: () => viewers.get(selected)?.step(1000),
     m: () => toggleSound(), l: () => $("language").click(), "?": () => $("help").click(),
   };
   const doIt = keys[event.key.toLowerCase()];
@@ -560,12 +600,14 @@ function later(...renders) {
 const handlers = {
   snapshot(all) {
     clockAheadMs = new Date(all.now).getTime() - Date.now();
-    for (const [map, list, key] of [[cases, all.cases, keyOf], [boxes, all.boxes, (box) => box.box], [commands, all.commands, (c) => c.id]]) {
+    for (const [map, list, key] of [[cases, all.cases, keyOf], [boxes, all.boxes, (box) => box.box], [commands, all.commands, (c) => c.id], [evidence, all.evidence, (group) => `${group.box} ${group.case}`]]) {
       map.clear();
       for (const item of list) map.set(key(item), item);
     }
     events = all.events.slice(-EVENTS_MAX);
     central = all.central;
+    for (const key of viewers.keys()) if (!evidence.has(key)) viewers.delete(key);
+    for (const [key, viewer] of viewers) viewer.update(evidence.get(key), viewer.marksMs, viewer.zero, central.decrypts);
     if (all.bench) takeBench(all.bench);
     render();
     const ringing = [...cases.values()].filter((item) => ring(item, false));
@@ -581,6 +623,12 @@ const handlers = {
     later(renderCases);
     announce(item, before);
     if (ring(item, true)) chime();
+  },
+  evidence(group) {
+    const key = `${group.box} ${group.case}`, viewer = viewers.get(key);
+    evidence.set(key, group);
+    if (viewer) viewer.update(group, viewer.marksMs, viewer.zero, central.decrypts);
+    else later(renderCases, renderEvents);
   },
   command(command) { commands.set(command.id, command); later(renderCases, renderBoxes); },
   event(event) { events = [...events.filter((other) => other.id !== event.id), event].slice(-EVENTS_MAX); later(renderEvents); },
