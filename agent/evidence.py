@@ -10,7 +10,7 @@ share their files; what is on the disk already when the second begins is told of
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from agent.events import Stamp, rfc3339
@@ -185,22 +185,22 @@ class Evidence:
             data["last"] = True
             ended[clip.name] = None
             del self._clips[clip.name]
-        seq, journal = self._recorder.next_seq, self._recorder.journal
-        rows = tuple(
+        seq = self._recorder.next_seq
+        rows = [
             OwedFile(
                 *(file.sha256, seq, clip.case, clip.cls, clip.camera, self._time(file.to_s), file.bytes),
                 key_frame=file.key_frame,
             )
             for file in wanted
+        ]
+        self._recorder.record(
+            "status.evidence",
+            clip.camera,
+            data,
+            then=lambda _: self._owed(rows),
+            files=tuple(rows),
+            clips=ended,
         )
-
-        def recorded(_: float) -> None:
-            moved = rows if journal == self._recorder.journal else elsewhere(rows)
-            if moved != rows:  # the box went on in another journal, which was told the event alone
-                self._out.append(Write(files=moved))
-            self._owed(moved)
-
-        self._recorder.record("status.evidence", clip.camera, data, then=recorded, files=rows, clips=ended)
 
     def _described(self, clip: Clip, file: CameraFile) -> EvidenceFile:
         described: EvidenceFile = {
@@ -224,11 +224,6 @@ class Evidence:
     def _wall_us(self, mono_s: float) -> int:
         now = self._recorder.now
         return now.wall_us - round((now.mono_s - mono_s) * 1e6)
-
-
-def elsewhere(files: Iterable[OwedFile]) -> tuple[OwedFile, ...]:
-    """Files as another journal has them: no event of it needs to stand where this one's does."""
-    return tuple(replace(file, seq=0) for file in files)
 
 
 KEPT: Final = {

@@ -30,13 +30,13 @@ from agent.spool import FOLDER, NAME, TEMPORARY
 class Told:
     """What events of the box's own key say of files.
 
-    public: that key. named: by the first event that names each; but for those that were discarded. discarded: those
-    that no event before had named. started_s: wall second at which the last run began.
+    public: that key. named: by the first event that names each, but for those that were discarded. discarded: names of
+    these, half as long as in hexadecimal. started_s: wall second at which the last run began.
     """
 
     public: bytes
     named: dict[str, OwedFile] = field(default_factory=dict)
-    discarded: set[str] = field(default_factory=set)
+    discarded: set[bytes] = field(default_factory=set)
     started_s: float = 0.0
 
     def learn(self, event: dict[str, Any], seq: int) -> None:
@@ -45,12 +45,12 @@ class Told:
             match event["type"]:
                 case "callbox.status.evidence":
                     for file in _named(event, seq):
-                        if file.sha256 not in self.discarded:
+                        if bytes.fromhex(file.sha256) not in self.discarded:
                             self.named.setdefault(file.sha256, file)
                 case "callbox.audit.discarded":
                     for name in [file["sha256"] for file in event["data"]["files"]]:
-                        if self.named.pop(name, None) is None:
-                            self.discarded.add(name)
+                        self.named.pop(name, None)
+                        self.discarded.add(bytes.fromhex(name))
                 case "callbox.status.started" if event["data"]["last_end"] != "storage":
                     self.started_s = datetime.fromisoformat(event["time"]).timestamp()
 

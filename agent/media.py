@@ -1,10 +1,11 @@
 """Evidence and its way to central as one room of the box: clips, uploads, and which files may go. Pure."""
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.events import rfc3339
-from agent.evidence import Evidence, elsewhere
+from agent.evidence import Evidence
 from agent.mail import Action, Write
 from agent.media_mail import (
     CameraSaid,
@@ -134,6 +135,7 @@ class Media:
         """The box goes on in another journal. files: of the one that is left, which this one has to have too."""
         self._asked, self._look_s = False, self._recorder.now.mono_s + PAUSE_S
         if files := (*self.uploads.known, *files):
-            self._out.append(Write(files=elsewhere(files)))
+            # boxseq 0: in that journal another event stands where the one stands that named it here
+            self._out.append(Write(files=tuple(replace(file, seq=0) for file in files)))
         self.evidence.moved()
         self.uploads.reload(media_bytes)

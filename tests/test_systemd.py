@@ -171,6 +171,42 @@ def test_nothing_that_the_daemon_can_write_can_be_executed(installed: Installed)
     assert [place for place, how in writable.items() if "noexec" not in how and place not in root_only] == []
 
 
+PROBE = """
+import cv2, numpy, pyrage
+
+film = cv2.VideoCapture("/etc/callbox/film.ts", cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+packets = 0
+while film.grab():
+    raw = film.retrieve()[1]
+    packets += raw.size > 0
+look = cv2.VideoCapture("/etc/callbox/film.ts", cv2.CAP_FFMPEG)
+grey = cv2.cvtColor(cv2.resize(look.read()[1], (64, 48)), cv2.COLOR_BGR2GRAY)
+jpeg = cv2.imencode(".jpg", grey)[1].tobytes()
+key = pyrage.x25519.Identity.generate()
+same = pyrage.decrypt(pyrage.encrypt(jpeg, [key.to_public()]), [key]) == jpeg
+shape = cv2.imdecode(numpy.frombuffer(jpeg, numpy.uint8), 0).shape
+open("/var/lib/callbox/probe", "w").write(f"{packets} {shape} {same}")
+"""
+"""What a camera process asks of its libraries: pictures as they came, one that is looked at, an encrypted file."""
+
+
+def test_a_camera_s_libraries_work_under_all_that_the_unit_forbids(installed: Installed) -> None:
+    root, box = installed.box.root, installed.box
+    source = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=2", "-c:v", "libx264", "-bf", "0")
+    nspawn.run("ffmpeg", "-nostdin", "-loglevel", "error", *source, root / "etc/callbox/film.ts")
+    (root / "etc/callbox/probe.py").write_text(PROBE)
+    lines = [
+        "ExecStart=/opt/callbox/bin/python /etc/callbox/probe.py" if line.startswith("ExecStart=") else line
+        for line in UNIT.read_text().replace("Type=notify", "Type=oneshot").splitlines()
+        if not line.startswith(("Restart", "ExecReload", "WatchdogSec", "RuntimeDirectory"))
+    ]
+    (root / "etc/systemd/system/callbox-probe.service").write_text("\n".join(lines))
+    box.run("systemctl", "daemon-reload")
+    failed = box.run("systemctl", "start", "callbox-probe", check=False).returncode
+    assert not failed, box.log("callbox-probe")
+    assert (root / "var/lib/callbox/probe").read_text() == "20 (48, 64) True"
+
+
 def test_a_secret_is_the_daemon_s_alone(installed: Installed) -> None:
     given = "/run/credentials/callbox.service/secret_box.key"
     stored = "/etc/callbox/secrets/box.key"
