@@ -198,7 +198,7 @@ class Recorder:
         """Nobody can take this file of evidence."""
         data: ParkedData = {"transition": "raised", "parked": file.seq, "id": file.case, "reason": reason}
         data["file"] = file.sha256
-        self.record("trouble.parked", "media", data)
+        self.record("trouble.parked", "media", data, stored={file.sha256: -1})
 
     # ---- troubles
 

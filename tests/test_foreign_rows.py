@@ -133,7 +133,7 @@ def test_a_file_that_central_got_from_memory_has_its_row_on_the_disk_that_is_bac
     disk = bench.journal
     bench.fail_disk()
     name = film(bench, b"in memory", key_frame=True)
-    memory = bench.journal
-    memory.commit(Write(stored={name: 9}))
+    bench.receipt(media={name: 9})
+    assert bench.journal.files[name].stored == 9
     bench.disk_returns(disk)
     assert (disk.files[name].stored, disk.files[name].seq) == (9, 0)
