@@ -71,6 +71,7 @@ class Uploads:
         self._reading: tuple[str, int] | None = None
         self._piece_bytes = PIECE_BYTES
         self._bytes_max = PIECE_BYTES_MAX
+        self._flight_max = FLIGHT_MAX
         self._paid_s = 0.0
         self.parked: list[tuple[OwedFile, str]] = []
         """Files that are owed no more because nobody can take them; to be told by who reads it."""
@@ -135,6 +136,7 @@ class Uploads:
             PIECE_BYTES_MAX, max(1, (message.packet_bytes_max or PIECE_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES)
         )
         self._piece_bytes = min(PIECE_BYTES, self._bytes_max)
+        self._flight_max = min(FLIGHT_MAX, message.receive_max or FLIGHT_MAX)
         self._heard, self._heard_by_s = False, now_s + FIRST_WORD_S
 
     def down(self, now_s: float) -> None:
@@ -214,9 +216,12 @@ class Uploads:
 
     def _lost(self, load: Load, size: int, now_s: float) -> None:
         """Central has less than it said: its disk failed, or all of it was there and the hash was wrong."""
-        load.rounds += size == 0 and load.sent == load.file.bytes
+        wrong = size == 0 and load.sent == load.file.bytes
+        load.rounds += wrong
         load.stored = load.sent = size
         load.progress_s = now_s
+        if wrong:  # or the broker still has it: after a pause it knows
+            load.again(now_s)
         if load.rounds >= ROUNDS_MAX:
             self._park(load, f"central says {ROUNDS_MAX} times that its bytes are not what its name says")
 
@@ -281,7 +286,7 @@ class Uploads:
         for late in self._loads.values():
             if late.sent > late.stored and now_s >= late.progress_s + late.timeout_s:
                 late.again(now_s)
-        flight_max = FLIGHT_MAX if self._piece_bytes > PIECE_BYTES else 1
+        flight_max = self._flight_max if self._piece_bytes > PIECE_BYTES else 1
         if self._held(now_s) or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
             return
         if (load := self._next(now_s)) is not None:

@@ -165,9 +165,10 @@ def test_where_a_puback_delivers_it_delivers_files_too() -> None:
 def test_a_file_that_nobody_can_take_is_parked_with_its_event_in_one_transaction(eyes: Eyes) -> None:
     [name] = holdup(eyes, 1_000)
     eyes.connect_media()
-    for _ in range(3):
+    for sent in (1, 2, 3):
         eyes.receipt(media={})
-        eyes.wait(0.1)
+        while len(eyes.pieces) < sent:
+            eyes.wait(1.0)
         eyes.receipt(media={name: 0})
     [parked] = eyes.of("trouble.parked")
     named = [event for event in eyes.events if event["type"] == "callbox.status.evidence"]

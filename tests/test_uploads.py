@@ -170,13 +170,16 @@ def test_pieces_get_smaller_again_when_the_line_does() -> None:
     assert sender.sizes[-1] == PIECE_BYTES
 
 
-def test_two_pieces_at_the_most_are_in_flight() -> None:
+@pytest.mark.parametrize(("window", "most"), [(None, 2), (20, 2), (1, 1)])
+def test_two_pieces_at_the_most_are_in_flight_and_one_where_the_broker_takes_no_more(
+    window: int | None, most: int
+) -> None:
     sender = Sender()
     sender.add(owed_file(1, 500_000))
-    sender.up()
+    sender.up(receive_max=window)
     sender.stuck = True
     sender.receipt({name: len(data) for name, data in sender.received(sender.sent).items()})
-    assert len(sender.flight) == 2
+    assert len(sender.flight) == most
 
 
 @pytest.mark.parametrize("size", [1_000_000, 4_095, 30_000])

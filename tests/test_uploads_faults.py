@@ -186,12 +186,15 @@ def test_a_receipt_that_was_on_its_way_when_a_small_file_was_sent_says_nothing_o
         sender.receipt({name: 0})
     assert sender.uploads.parked == []
     assert sender.offsets == [0], "nor does it go again"
+    assert [load.rounds for load in sender.uploads._loads.values()] == [0]
     sender.receipt({name: 500})
     assert sender.uploads.bytes == 0
 
 
 def sent_wrong(sender: Sender, name: str) -> None:
-    """Sent whole, and central says that its hash is wrong."""
+    """Sent whole, after a pause; and central says that its hash is wrong."""
+    while not sender.sent:
+        sender.wait(1.0)
     size = len(sender.spool[name])
     for _ in range(50):
         if sum(len(piece.payload) for piece in sender.sent) >= size:
@@ -209,7 +212,13 @@ def test_a_file_whose_hash_is_wrong_at_central_is_looked_at_and_sent_again_and_t
     for number in range(1, ROUNDS_MAX):
         sent_wrong(sender, name)
         assert sender.uploads.parked == []
-        assert sender.offsets[0] == 0, f"sent again, {number}"
+        sender.receipt({name: 0})
+        assert sender.offsets == [], "a 0 that was on its way says no more"
+        before_s = sender.now_s
+        while not sender.sent:
+            sender.wait(1.0)
+        assert sender.offsets[0] == 0
+        assert sender.now_s >= before_s + number * RECEIPT_TIMEOUT_S / 2, "the broker may still have had it"
         assert [piece.check for piece in sender.reads if piece.offset == 0][-1], "its hash is looked at first"
     sent_wrong(sender, name)
     [(file, reason)] = sender.uploads.parked
@@ -226,6 +235,7 @@ def test_a_file_that_was_changed_on_the_disk_is_parked_when_central_finds_it_out
     sender.spool[name] = b"x" + sender.spool[name][1:]
     sender.up()
     sender.receipt({name: 0})
+    sender.wait(RECEIPT_TIMEOUT_S)
     assert [reason for _, reason in sender.uploads.parked] == ["its bytes were changed on the disk"]
 
 
@@ -260,13 +270,14 @@ def test_a_disk_that_cannot_be_read_for_a_while_is_asked_again_and_nothing_is_pa
 
 def test_a_file_that_comes_while_the_journal_is_asked_is_not_forgotten() -> None:
     files = Files()
-    old = [owed_file(number, 100) for number in range(10)]
-    files.rows = {file.sha256: file for file, _ in old}
+    old, _ = owed_file(0, 100)
+    files.rows = {old.sha256: old}
     sender = Sender(files)
-    sender.spool = {file.sha256: data for file, data in old}
     sender.held_fetch = []
     sender.act()
-    sender.add(*(owed_file(number, 100) for number in range(10, 10 + FILES_MAX + 20)))
+    del files.rows[old.sha256]
+    sender.uploads.forget([old])  # so that the answer brings nothing
+    sender.add(*(owed_file(number, 100) for number in range(1, FILES_MAX + 20)))
     sender.uploads.fetched(sender.held_fetch.pop())
     sender.held_fetch = None
     sender.up()
