@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, model_validator
 
 from agent.config_errors import Fault, KeyPath, show
-from agent.config_types import Ed25519Key, File, Keys, Name, PutPrefix, Slug, Url, number, secrets, wrong
+from agent.config_types import CameraSource, Ed25519Key, File, Keys, Name, PutPrefix, Slug, number, secrets, wrong
 from agent.text import t
 from drivers.contract import DriverType
 
@@ -222,10 +222,21 @@ class Camera(Keys):
     """A camera whose pictures are evidence."""
 
     id: Name = Field(description="its name, for inputs")
-    source: Url = Field(min_length=1, description="rtsp://, http(s):// (MJPEG), /dev/videoN or a file")
+    source: CameraSource = Field(min_length=1, description="rtsp://, http(s):// (MJPEG), /dev/videoN or a file")
     credentials_file: File | None = Field(None, description="file that holds USER:PASSWORD of the camera")
     before_s: int = number(0, 60, "s", "kept from before an alarm", 10)
     after_s: int = number(1, 300, "s", "recorded after an alarm", 20)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.credentials_file and self.path:
+            raise wrong(Fault(("credentials_file",), str(self.path), t("config.credentials")))
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """Of a device or file; None for an address."""
+        return None if "://" in self.source else Path(self.source)
 
 
 class Evidence(Keys):

@@ -1,6 +1,7 @@
 """Evidence and its way to central as one room of the box: clips, uploads, and which files may go. Pure."""
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.events import rfc3339
@@ -140,6 +141,8 @@ class Media:
         """The box goes on in another journal. files: of the one that is left, which this one has to have too."""
         self._asked, self._look_s = False, self._recorder.now.mono_s + PAUSE_S
         if files := (*self.uploads.known, *files):
-            self._out.append(Write(files=files, stored={file.sha256: file.stored for file in files if file.stored}))
+            # boxseq 0: in that journal another event stands where the one stands that named it here
+            moved = tuple(replace(file, seq=0) for file in files)
+            self._out.append(Write(files=moved, stored={file.sha256: file.stored for file in files if file.stored}))
         self.evidence.moved(opened.clips)
         self.uploads.reload(opened.media_bytes)

@@ -259,7 +259,8 @@ def _broken(kind: type[BaseException], trace: TracebackType | None) -> None:
 
 def main() -> None:
     """Exits at once at the end, whatever other threads are in the middle of. 2: a first line that is none."""
-    os.nice(NICE)
+    with suppress(OSError):  # where a sandbox forbids it, pictures come all the same
+        os.nice(NICE)
     threading.excepthook = lambda broken: _broken(broken.exc_type, broken.exc_traceback)
     sys.excepthook = lambda kind, _, trace: _broken(kind, trace)
     out = os.fdopen(os.dup(1), "wb", buffering=0)

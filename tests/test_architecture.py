@@ -70,6 +70,7 @@ DOORS = {
             "agent/storage.py",
             "agent/salvage.py",
             "agent/fsck.py",
+            "agent/fsck_files.py",
             "agent/rules.py",
             "agent/export_events.py",
         ),

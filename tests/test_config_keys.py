@@ -58,7 +58,7 @@ OTHER: dict[str, Any] = {
     "outputs.pin": 28,
     "outputs.active": "low",
     "cameras.id": "x",
-    "cameras.source": "x",
+    "cameras.source": "rtsp://x",
     "cameras.credentials_file": "x",
     "cameras.before_s": 11,
     "cameras.after_s": 21,

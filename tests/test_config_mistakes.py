@@ -158,6 +158,24 @@ def test_a_mistyped_key_is_one_mistake_and_not_a_missing_one_too(file: Path) -> 
             "cameras: [{id: c, source: 'rtsp://u:p@h'}]\ninputs:",
             "6: cameras[0].source: found rtsp://***@…; all",
         ),
+        *(
+            ("inputs:", f"cameras: [{{id: c, source: {source}}}]\ninputs:", f"6: cameras[0].source: found {found}; all")
+            for source, found in (
+                ("ftp://h/film", "'ftp://h/film'"),
+                ("'rtsp://'", "'rtsp://'"),
+                ("'rtsp://h:0/1'", "'rtsp://h:0/1'"),
+                ("'rtsp://h:x/1'", "'rtsp://h:x/1'"),
+                ("'rtsp://[h/1'", "'rtsp://[h/1'"),
+                ("'http://h/a b'", "'http://h/a b'"),
+                ("''", "''"),
+                ("' '", "' '"),
+            )
+        ),
+        (
+            "inputs:",
+            "cameras: [{id: c, source: /dev/video0, credentials_file: secret}]\ninputs:",
+            "6: cameras[0].credentials_file: found /dev/video0; allowed: an address in source",
+        ),
         (
             "inputs:",
             "outputs: [{id: o, driver: gpio0, role: lamp, pin: 1}]\ninputs:",
