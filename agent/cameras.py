@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("callbox")
 
-COMMAND: Final = (sys.executable, "-m", "drivers.camera_worker")
+COMMAND: Final = (sys.executable, "-P", "-m", "drivers.camera_worker")
 RING_BYTES_MAX: Final = 33_554_432
 """Of the pictures before: 10 s at 25 Mbit/s."""
 RSS_BYTES_MAX: Final = 268_435_456
