@@ -14,15 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from agent import threads
+from agent import camera_words, threads
 from agent.mail import Message
-from agent.media_mail import CameraFile, CameraSaid, CameraStarted, Filed, Record, TakePicture
+from agent.media_mail import CameraSaid, CameraStarted, Filed
 
 if TYPE_CHECKING:
     from agent.config import Camera, Config
@@ -48,6 +49,9 @@ BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
 STABLE_S: Final = 60.0
 END_S: Final = 2.0
 
+Previewed = Callable[[Mapping[str, object]], None]
+"""Hears what became of a preview: `{"jpeg": base64, "reason": ""}`, or a reason alone."""
+
 
 class CameraProcess:
     """One camera and the thread that listens to its process."""
@@ -66,18 +70,36 @@ class CameraProcess:
         """Its last one."""
         self.restarts = 0
         self.progress_s = time.monotonic()
+        self._previews: dict[str, Previewed] = {}
+        """Those that wait, by the name that the process knows."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         self._thread = threads.start(self._run, f"camera-{self.id}")
 
-    def tell(self, wish: Record | TakePicture) -> None:
+    def tell(self, wish: camera_words.Wish) -> None:
         """From the loop. What does not get through is told again when the process is a new one."""
-        word = {"picture": wish.at_s} if isinstance(wish, TakePicture) else {"record": [wish.from_s, wish.until_s]}
+        self._send(camera_words.wish(wish))
+
+    def preview(self, ref: str, pixelate: bool, answer: Previewed) -> None:
+        """From the loop: how the camera stands; the answer may come from the thread."""
+        self._previews[ref] = answer
+        if not self._send({"preview": {"ref": ref, "pixelate": pixelate}}):
+            self._previewed({"ref": ref, "reason": "its process does not run; see the trouble of this camera"})
+
+    def _send(self, words: dict[str, Any]) -> bool:
         process = self._process
-        if process is not None and process.stdin is not None:
-            with suppress(OSError, ValueError):  # it has ended, or its pipe is full because it hangs
-                os.write(process.stdin.fileno(), _line(word))
+        if process is None or process.stdin is None:
+            return False
+        try:
+            os.write(process.stdin.fileno(), camera_words.line(words))
+        except (OSError, ValueError):  # it has ended, or its pipe is full because it hangs
+            return False
+        return True
+
+    def _previewed(self, words: dict[str, Any]) -> None:
+        if answer := self._previews.pop(str(words["ref"]), None):
+            answer({"jpeg": str(words.get("jpeg", "")), "reason": str(words.get("reason", ""))})
 
     def end(self) -> None:
         """Asks the process to end; it does within a second."""
@@ -118,7 +140,7 @@ class CameraProcess:
     def _once(self) -> str:
         """One life of the process; why it ended."""
         try:
-            first = _line(self._who())
+            first = camera_words.line(self._who())
             process = subprocess.Popen(
                 COMMAND,
                 stdin=subprocess.PIPE,
@@ -142,6 +164,8 @@ class CameraProcess:
             self._process = None
             self.beat = {}
             self._bury(process)
+            for ref in [*self._previews]:
+                self._previewed({"ref": ref, "reason": "its process ended; it is started again"})
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         """Ends it: at the end of its input by itself, or by SIGKILL, for a read that blocks hears no other signal."""
@@ -188,7 +212,11 @@ class CameraProcess:
                 case {"quality": str(quality), **more}:
                     self._say(quality, str(more.get("reason", "")))
                 case {"files": list(files), "through_s": int() | float() as through_s}:
-                    self._answer(Filed(self.id, tuple(map(_file, files)), through_s))
+                    self._answer(Filed(self.id, tuple(map(camera_words.file, files)), through_s))
+                case {"read": dict(read)}:
+                    self._answer(camera_words.codes_read(self.id, read))
+                case {"preview": dict(preview)}:
+                    self._previewed(preview)
                 case _:
                     return f"its process said what nobody understands: {line[:80]!r}"
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -233,6 +261,7 @@ class Cameras:
     """All of them."""
 
     def __init__(self, config: "Config", folder: Path, answer: Callable[[Message], None]) -> None:
+        self._pixelate, self._previews = config.previews.pixelate, count()
         self._all = {
             camera.id: CameraProcess(camera, folder, config.evidence.recipients, answer) for camera in config.cameras
         }
@@ -242,8 +271,15 @@ class Cameras:
         for camera in self._all.values():
             camera.start()
 
-    def tell(self, wish: Record | TakePicture) -> None:
+    def tell(self, wish: camera_words.Wish) -> None:
         self._all[wish.camera].tell(wish)
+
+    def preview(self, camera: str, answer: Previewed) -> None:
+        """For `callbox preview`: nothing is stored, and nothing is told to central."""
+        if camera in self._all:
+            self._all[camera].preview(str(next(self._previews)), self._pixelate, answer)
+        else:
+            answer({"cameras": [*self._all]})
 
     def stop(self, timeout_s: float) -> None:
         for camera in self._all.values():
@@ -262,24 +298,6 @@ class Cameras:
             {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, **camera.beat}
             for camera in self._all.values()
         ]
-
-
-def _line(words: object) -> bytes:
-    return json.dumps(words).encode() + b"\n"
-
-
-def _file(told: dict[str, Any]) -> CameraFile:
-    """Raises KeyError, TypeError."""
-    return CameraFile(
-        sha256=told["sha256"],
-        plain_sha256=told["plain_sha256"],
-        bytes=told["bytes"],
-        media_type=told["media_type"],
-        from_s=told["from_s"],
-        to_s=told["to_s"],
-        encrypted=told.get("encrypted") == "age",
-        key_frame=bool(told.get("key_frame", False)),
-    )
 
 
 def _how(process: "subprocess.Popen[bytes]") -> str:

@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
     resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
     command("keygen", _keygen, box=True)
+    preview = command("preview", _preview, box=True)
+    preview.add_argument("camera", metavar="CAMERA", help=t("cli.preview_camera"))
+    preview.add_argument("--out", type=Path, metavar="FILE.jpg", help=t("cli.preview_out"))
     export = command("export", _export, table=True)
     export.add_argument("case", metavar="CASE", help=t("cli.export_case"))
     for name, metavar in (("events", "FILE"), ("media", "DIR"), ("out", "DIR"), ("identity", "FILE")):
@@ -313,6 +316,31 @@ def _resend(args: argparse.Namespace) -> int:
     else:
         print(t("cli.resend_done", ranges=shown) if shown else t("cli.resend_nothing"))
     return OK if answer["result"] == "done" else FAILED
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from base64 import b64decode
+
+    from agent.status import ask
+
+    state_dir, camera = _state_dir(args), args.camera
+    answer = ask(state_dir, "preview", camera=camera)
+    if answer is None:
+        print(t("cli.not_running", state_dir=state_dir))
+        return NOT_RUNNING
+    if "cameras" in answer:
+        print(t("cli.preview_no_camera", camera=camera, cameras=", ".join(answer["cameras"]) or t("cli.none")))
+        return FAILED
+    if not answer["jpeg"]:
+        print(t("cli.preview_failed", camera=camera, reason=answer["reason"]))
+        return FAILED
+    file = args.out or Path(f"{camera}.jpg")
+    try:
+        file.write_bytes(b64decode(answer["jpeg"]))
+    except OSError as error:
+        raise BoxError(f"{file}: {error.strerror}", "name another file: --out FILE.jpg") from error
+    print(t("cli.preview_done", camera=camera, file=file))
+    return OK
 
 
 def _keygen(args: argparse.Namespace) -> int:

@@ -188,6 +188,9 @@ class Input(Wired):
     capture: Literal["clip", "picture"] | None = Field(
         None, description="what they record of it; default: a clip, of a scan or a patrol a picture"
     )
+    read: tuple[Literal["codes", "mrz", "plate"], ...] = Field(
+        (), description="of a contact of kind scan: what its first camera reads at each press; mrz and plate need [ocr]"
+    )
     debounce_ms: int = number(0, 1000, "ms", "a change shorter than this is contact bounce, not a change", 20)
 
     @property
@@ -226,6 +229,12 @@ class Camera(Keys):
     credentials_file: File | None = Field(None, description="file that holds USER:PASSWORD of the camera")
     before_s: int = number(0, 60, "s", "kept from before an alarm", 10)
     after_s: int = number(1, 300, "s", "recorded after an alarm", 20)
+
+
+class Previews(Keys):
+    """What `callbox preview` shows."""
+
+    pixelate: bool = Field(True, description="in blocks, so that nobody can be recognised")
 
 
 class Evidence(Keys):
@@ -310,6 +319,7 @@ class Config(Keys):
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
     evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None), description="how evidence is stored")
+    previews: Previews = Field(Previews(pixelate=True), description="what `callbox preview` shows")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )

@@ -35,7 +35,7 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
-from agent.media_mail import FetchFiles, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
+from agent.media_mail import FetchFiles, ReadCodes, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
@@ -239,7 +239,7 @@ class Loop:
                 self._worker.ask(action)
             case ReadPiece() | Unlink():
                 self._spool.ask(action)
-            case Record() | TakePicture():
+            case Record() | TakePicture() | ReadCodes():
                 self._cameras.tell(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
@@ -313,8 +313,10 @@ class Loop:
             case {"ask": "resend"}:
                 self._box.resend(request, answer, self._clock.now())
                 self._execute()
+            case {"ask": "preview", "camera": str(camera)}:
+                self._cameras.preview(camera, answer)
             case _:
-                answer({"error": "unknown request; it knows `status` and `resend`"})
+                answer({"error": "unknown request; it knows `status`, `resend` and `preview`"})
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}

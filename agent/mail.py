@@ -13,12 +13,14 @@ from agent.kinds import Cause, EventClass
 from agent.media_mail import (
     CameraSaid,
     CameraStarted,
+    CodesRead,
     FetchedFiles,
     FetchFiles,
     Filed,
     FilesFound,
     OwedFile,
     PieceRead,
+    ReadCodes,
     ReadPiece,
     Record,
     SurveyedFiles,
@@ -163,6 +165,7 @@ Message = (
     | Filed
     | CameraStarted
     | CameraSaid
+    | CodesRead
     | PieceRead
     | Unlinked
     | FilesFound
@@ -305,6 +308,7 @@ Action = (
     | SurveyFiles
     | Record
     | TakePicture
+    | ReadCodes
     | ReadPiece
     | Unlink
     | NewJournal
