@@ -195,7 +195,7 @@ class Box:
         self, opened: "Opened", reason: str, copies: Sequence[Event] = (), files: tuple[OwedFile, ...] = ()
     ) -> None:
         self._uplink.replace(self._new_outbox(opened))
-        self._media.moved(opened.media_bytes, files)
+        self._media.moved(opened, files)
         self._supervision.compliance.forget()
         self._keeping.moved(reason, copies)
 
@@ -216,6 +216,7 @@ class Box:
             case Edge() | Code() | Health():
                 self._zones.reading(message)
             case Recorded(journal=journal) if journal == self._recorder.journal:
+                self._media.uploads.owed_bytes = message.media_bytes
                 for event in self._recorder.recorded(message):
                     self._uplink.recorded(event, now.mono_s)
                     self._supervision.recorded(event)

@@ -1,12 +1,26 @@
 """The words between the daemon and a camera's process (docs/evidence.md) as values. Pure.
 
-Raises KeyError, TypeError, ValueError where a process says what nobody understands.
+What a process says is checked here: the thread that decides trusts it. Raises KeyError, TypeError, ValueError.
 """
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 from agent.media_mail import CameraFile, CodesRead, FoundCode, FoundDocument, ReadCodes, Record, TakePicture
+
+SHA256: Final = re.compile("[0-9a-f]{64}")
+MEDIA_TYPE: Final = re.compile("[a-z]+/[a-z0-9.+-]{1,40}")
+FORMAT: Final = re.compile("[a-z0-9]{1,20}")
+ZONE: Final = {
+    "layout": re.compile("td[123]|mrv[ab]"),
+    "type": re.compile("[A-Z0-9]{1,2}"),
+    "issuer": re.compile("[A-Z0-9<]{0,3}"),
+    "number": re.compile("[A-Z0-9<]{0,30}"),
+    "expires": re.compile(r"(\d{4}-\d{2}-\d{2})?", re.ASCII),
+}
+CHECKS: Final = {"number", "birth", "expires", "optional", "composite"}
+FOUND_MAX: Final = 50
 
 Wish = Record | TakePicture | ReadCodes
 
@@ -27,6 +41,15 @@ def wish(wanted: Wish) -> dict[str, Any]:
 
 
 def file(told: dict[str, Any]) -> CameraFile:
+    if not (
+        SHA256.fullmatch(told["sha256"])
+        and SHA256.fullmatch(told["plain_sha256"])
+        and MEDIA_TYPE.fullmatch(told["media_type"])
+        and type(told["bytes"]) is int
+        and 0 < told["bytes"] < 2**53
+        and 0 <= told["from_s"] <= told["to_s"] < 1e9
+    ):
+        raise ValueError("no file is like that")
     return CameraFile(
         sha256=told["sha256"],
         plain_sha256=told["plain_sha256"],
@@ -39,23 +62,24 @@ def file(told: dict[str, Any]) -> CameraFile:
     )
 
 
-def codes_read(camera: str, told: dict[str, Any]) -> CodesRead:
-    """The answer to `ReadCodes`."""
-    at_s = told.get("at_s")
-    return CodesRead(
-        camera,
-        str(told["ref"]),
-        tuple(map(_found, told.get("codes", ()))),
-        str(told.get("reason", "")),
-        None if at_s is None else float(at_s),
-        file(told["file"]) if "file" in told else None,
-    )
+def codes_read(camera: str, told: dict[str, Any], reason: str) -> CodesRead:
+    """The answer to `ReadCodes`. reason: as others may read it."""
+    at_s, codes = told["at_s"], told.get("codes", [])
+    if len(codes) > FOUND_MAX or not (at_s is None or 0 <= at_s < 1e9):
+        raise ValueError("no picture is like that")
+    picture = file(told["file"]) if "file" in told else None
+    return CodesRead(camera, str(told["ref"]), tuple(map(_found, codes)), reason, at_s, picture)
 
 
 def _found(told: dict[str, Any]) -> FoundCode | FoundDocument:
     if "document" in told:
         zone = told["document"]
-        texts = {name: str(zone[name]) for name in ("layout", "type", "issuer", "number", "expires")}
-        return FoundDocument(**texts, wrong=tuple(map(str, zone["wrong"])))
-    confidence = told.get("confidence")
-    return FoundCode(str(told["code"]), str(told["format"]), None if confidence is None else float(confidence))
+        if not all(pattern.fullmatch(zone[name]) for name, pattern in ZONE.items()) or not CHECKS.issuperset(
+            zone["wrong"]
+        ):
+            raise ValueError("no document is like that")
+        return FoundDocument(**{name: zone[name] for name in ZONE}, wrong=tuple(zone["wrong"]))
+    code, format, confidence = told["code"], told["format"], told.get("confidence")
+    if type(code) is not str or not FORMAT.fullmatch(format) or not (confidence is None or 0 <= confidence <= 1):
+        raise ValueError("no code is like that")
+    return FoundCode(code, format, confidence)

@@ -7,6 +7,7 @@ not wait for it: a process that does not read is one that hangs.
 
 import json
 import logging
+import math
 import os
 import random
 import select
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from agent import camera_words, threads
+from agent.commands import clean
 from agent.mail import Message
 from agent.media_mail import CameraSaid, CameraStarted, Filed
 
@@ -47,7 +49,13 @@ HOPELESS_S: Final = 300.0
 LINE_BYTES_MAX: Final = 1_048_576
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
 STABLE_S: Final = 60.0
-END_S: Final = 2.0
+END_S: Final = 1.0
+"""A process whose input has ended ends within this, or is killed."""
+TURN_S: Final = 0.5
+LINES_MAX, LINES_S = 1_000, 10.0
+"""Lines in so many seconds; more come of no camera."""
+REASON_CHARS_MAX: Final = 300
+QUALITIES: Final = ("good", "offline", "frozen", "dark", "covered", "drift", "gap", "storage")
 
 Previewed = Callable[[Mapping[str, object]], None]
 """Hears what became of a preview: `{"jpeg": base64, "reason": ""}`, or a reason alone."""
@@ -64,8 +72,12 @@ class CameraProcess:
         self._camera, self._folder, self._recipients, self._answer = camera, folder, recipients, answer
         self._ending = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipe = threading.Lock()
+        """Held while the input is written or closed: its number may be another file's a moment later."""
+        self._secrets: tuple[str, ...] = ()
         self._said = ""
-        self._began_s = 0.0
+        self._began_s = self._lines_s = 0.0
+        self._lines = 0
         self.beat: dict[str, Any] = {}
         """Its last one."""
         self.restarts = 0
@@ -88,25 +100,30 @@ class CameraProcess:
             self._previewed({"ref": ref, "reason": "its process does not run; see the trouble of this camera"})
 
     def _send(self, words: dict[str, Any]) -> bool:
-        process = self._process
-        if process is None or process.stdin is None:
-            return False
-        try:
-            os.write(process.stdin.fileno(), camera_words.line(words))
-        except (OSError, ValueError):  # it has ended, or its pipe is full because it hangs
-            return False
+        with self._pipe:
+            process = self._process
+            if process is None or process.stdin is None:
+                return False
+            try:
+                os.write(process.stdin.fileno(), camera_words.line(words))
+            except (OSError, ValueError):  # it has ended, or its pipe is full because it hangs
+                return False
         return True
 
     def _previewed(self, words: dict[str, Any]) -> None:
         if answer := self._previews.pop(str(words["ref"]), None):
-            answer({"jpeg": str(words.get("jpeg", "")), "reason": str(words.get("reason", ""))})
+            answer({"jpeg": str(words.get("jpeg", "")), "reason": self._plain(str(words.get("reason", "")))})
 
     def end(self) -> None:
-        """Asks the process to end; it does within a second."""
+        """Asks the process to end: it does within a second, or is killed."""
         self._ending.set()
         process = self._process
-        if process is not None and process.stdin is not None:
-            with suppress(OSError):
+        if process is not None:
+            self._close_input(process)
+
+    def _close_input(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._pipe, suppress(OSError):
+            if process.stdin is not None:
                 process.stdin.close()
 
     def join(self, timeout_s: float) -> None:
@@ -130,7 +147,7 @@ class CameraProcess:
             self.restarts += 1
             self._say("offline", f"{reason}; its process is started again")
             failures = 0 if time.monotonic() > self._began_s + STABLE_S else failures + 1
-            self._pause(random.uniform(0, min(BACKOFF_FIRST_S * 2**failures, BACKOFF_MAX_S)))
+            self._pause(random.uniform(0, min(BACKOFF_FIRST_S * 2 ** min(failures, 16), BACKOFF_MAX_S)))
 
     def _pause(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
@@ -155,7 +172,7 @@ class CameraProcess:
             assert process.stdin is not None  # noqa: S101  both are pipes
             os.write(process.stdin.fileno(), first)
             os.set_blocking(process.stdin.fileno(), False)
-            self._process = process
+            self._lines, self._process = 0, process
             self._answer(CameraStarted(self.id))
             return self._listen(process)
         except OSError as error:
@@ -169,9 +186,7 @@ class CameraProcess:
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         """Ends it: at the end of its input by itself, or by SIGKILL, for a read that blocks hears no other signal."""
-        if process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
+        self._close_input(process)
         if self._ending.is_set():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(END_S)
@@ -183,9 +198,10 @@ class CameraProcess:
     def _listen(self, process: "subprocess.Popen[bytes]") -> str:
         assert process.stdout is not None  # noqa: S101  it is a pipe
         fd, rest, heard_s, timeout_s = process.stdout.fileno(), b"", time.monotonic(), START_S
+        end_s = math.inf
         while True:
             self.progress_s = time.monotonic()
-            if select.select([fd], [], [], 1.0)[0]:
+            if select.select([fd], [], [], TURN_S)[0]:
                 data = os.read(fd, 65_536)
                 if not data:
                     return f"its process ended ({_how(process)})"
@@ -193,13 +209,24 @@ class CameraProcess:
                 *lines, rest = (rest + data).split(b"\n")
                 if len(rest) > LINE_BYTES_MAX:
                     return "its process says too much"
+                if self._floods(len(lines)):
+                    return "its process says too much"
                 for line in lines:
                     if wrong := self._heard(line):
                         return wrong
             if time.monotonic() > heard_s + timeout_s:
                 return f"its process said nothing for {timeout_s:.0f} s"
-            if self._ending.is_set() and process.poll() is not None:
+            if self._ending.is_set():
+                end_s = min(end_s, time.monotonic() + END_S)
+            if time.monotonic() > end_s or (self._ending.is_set() and process.poll() is not None):
                 return "the box ends"
+
+    def _floods(self, lines: int) -> bool:
+        now_s = time.monotonic()
+        if now_s > self._lines_s + LINES_S:
+            self._lines, self._lines_s = 0, now_s
+        self._lines += lines
+        return self._lines > LINES_MAX
 
     def _heard(self, line: bytes) -> str:
         """One line of the process; why it has to go, "" when it has not."""
@@ -209,18 +236,18 @@ class CameraProcess:
                 case {"beat": {"rss_bytes": int(), "seen_s": int() | float() | None}}:
                     self.beat = words["beat"]
                     return self._overgrown() or self._starved()
-                case {"quality": str(quality), **more}:
+                case {"quality": str(quality), **more} if quality in QUALITIES:
                     self._say(quality, str(more.get("reason", "")))
-                case {"files": list(files), "through_s": int() | float() as through_s}:
+                case {"files": list(files), "through_s": int() | float() as through_s} if math.isfinite(through_s):
                     self._answer(Filed(self.id, tuple(map(camera_words.file, files)), through_s))
                 case {"read": dict(read)}:
-                    self._answer(camera_words.codes_read(self.id, read))
+                    self._answer(camera_words.codes_read(self.id, read, self._plain(str(read["reason"]))))
                 case {"preview": dict(preview)}:
                     self._previewed(preview)
                 case _:
-                    return f"its process said what nobody understands: {line[:80]!r}"
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            return f"its process said what nobody understands: {line[:80]!r} ({error})"
+                    return f"its process said what nobody understands, in {len(line)} bytes"
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            return f"its process said what nobody understands, in {len(line)} bytes ({type(error).__name__})"
         return ""
 
     def _overgrown(self) -> str:
@@ -235,7 +262,13 @@ class CameraProcess:
 
     def _say(self, quality: str, reason: str) -> None:
         self._said = quality
-        self._answer(CameraSaid(self.id, quality, reason))
+        self._answer(CameraSaid(self.id, quality, self._plain(reason)))
+
+    def _plain(self, reason: str) -> str:
+        """As others may read it."""
+        for secret in self._secrets:
+            reason = reason.replace(secret, "***")
+        return clean(reason[:REASON_CHARS_MAX])
 
     def _who(self) -> dict[str, Any]:
         """The first line. Raises OSError, ValueError where the credentials cannot be read."""
@@ -244,8 +277,9 @@ class CameraProcess:
             user, colon, password = file.read_text(encoding="utf-8").strip().partition(":")
             if not colon:
                 raise ValueError(f"{file}: USER:PASSWORD is wanted")
-            parts = urlsplit(source)
-            source = parts._replace(netloc=f"{quote(user, '')}:{quote(password, '')}@{parts.netloc}").geturl()
+            parts, both = urlsplit(source), f"{quote(user, '')}:{quote(password, '')}"
+            self._secrets = tuple(filter(None, (f"{user}:{password}", both, password, quote(password, ""))))
+            source = parts._replace(netloc=f"{both}@{parts.netloc}").geturl()
         return {
             "camera": self.id,
             "source": source,

@@ -68,11 +68,12 @@ class Central:
             receipt = read_receipt(message.payload, message.retained, self._key)
             if receipt.journal != self._recorder.journal:
                 return
+            if wrong := self._media.uploads.wrong(receipt.media):  # before anything of it counts
+                raise RefusedError(wrong)
             stored = self._uplink.receipt(receipt, self._recorder.now.mono_s)
             if isinstance(stored, str):
                 raise RefusedError(stored)
-            if wrong := self._media.uploads.receipt(receipt.media, self._recorder.now.mono_s):
-                raise RefusedError(wrong)
+            self._media.uploads.receipt(receipt.media, self._recorder.now.mono_s)
         except RefusedError as error:
             if self._noise.admit(self._recorder.now.mono_s):
                 self._out.append(Say("warning", f"receipt refused: {error.reason}"))

@@ -27,6 +27,8 @@ GRACE_S: Final = 15.0
 """A clip whose camera has not filed all of it so long after its end has ended."""
 RECENT_MAX: Final = 500
 """Files of a camera that a clip which begins now may still share."""
+FILES_MAX: Final = 100
+"""Files in one event, which is at most 64 KB."""
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class Clip:
         if file.sha256 in self.told:
             return False
         if file.key_frame:
-            return not self.pictured
+            return True
         return not self.picture and file.to_s >= self.from_s and file.from_s <= self.until_s
 
     def role(self, file: CameraFile) -> Literal["before", "during", "after"]:
@@ -83,6 +85,8 @@ class Evidence:
         self._recorder, self._owed, self._out = recorder, owed, out
         self._clips = {name: _restored(body, recorder.boot, recorder.now) for name, body in stored.items()}
         self._recent = {name: deque[CameraFile](maxlen=RECENT_MAX) for name in self._cameras}
+        self._named = {name: deque[str](maxlen=RECENT_MAX) for name in self._cameras}
+        """Files that an event has named: they have their row."""
 
     # ---- in
 
@@ -117,12 +121,18 @@ class Evidence:
         self._tell(clip, [file], last=clip.name not in self._clips)
 
     def filed(self, message: Filed) -> None:
-        """Files are on the disk: evidence of every clip that they belong to."""
+        """Files are on the disk: evidence of every clip that they belong to.
+
+        A picture alone is of one clip: each has asked for its own, and they come in that order.
+        """
         clips = [clip for clip in self._clips.values() if clip.camera == message.camera]
-        self._recent[message.camera].extend(message.files)
+        pictures = deque(file for file in message.files if file.key_frame)
+        files = [file for file in message.files if not file.key_frame]
+        self._recent[message.camera].extend(files)
         for clip in clips:
-            done = clip.pictured or any(file.key_frame for file in message.files)
-            self._tell(clip, message.files, last=done and (clip.picture or message.through_s >= clip.until_s))
+            own = [pictures.popleft()] if pictures and not clip.pictured else []
+            done = clip.pictured or bool(own)
+            self._tell(clip, [*own, *files], last=done and (clip.picture or message.through_s >= clip.until_s))
 
     def started(self, message: CameraStarted) -> None:
         """The camera's process is a new one: it is told what it is to do."""
@@ -150,8 +160,9 @@ class Evidence:
         """When `tick` has something to say next."""
         return min((clip.until_s + GRACE_S for clip in self._clips.values()), default=None)
 
-    def moved(self) -> None:
-        """The box goes on in another journal: that has the clips too."""
+    def moved(self, stale: Iterable[str]) -> None:
+        """The box goes on in another journal: that has the clips too. stale: those that it has, by name."""
+        self._out.append(Write(clips=dict.fromkeys(stale)))
         for clip in self._clips.values():
             self._keep(clip)
 
@@ -165,33 +176,42 @@ class Evidence:
         self._out.append(Write(clips={clip.name: clip.stored(self._recorder.boot, self._wall_us(clip.at_s))}))
 
     def _tell(self, clip: Clip, files: Iterable[CameraFile], *, last: bool = False) -> None:
-        """Records those that the clip wants, in one event; the last one also when there are none."""
+        """Records those that the clip wants; the last event also when there are none."""
         wanted: list[CameraFile] = []
         for file in files:
             if clip.wants(file):
                 clip.told.add(file.sha256)
                 clip.pictured |= file.key_frame
                 wanted.append(file)
-        if not wanted and not last:
-            return
+        while len(wanted) > FILES_MAX:
+            self._record(clip, wanted[:FILES_MAX], last=False)
+            del wanted[:FILES_MAX]
+        if wanted or last:
+            self._record(clip, wanted, last=last)
+
+    def _record(self, clip: Clip, files: Sequence[CameraFile], *, last: bool) -> None:
         data: EvidenceData = {
             "case": clip.case,
             "camera": clip.camera,
-            "files": [self._described(clip, file) for file in wanted],
+            "files": [self._described(clip, file) for file in files],
         }
         ended: dict[str, str | None] = {}
         if last:
             data["last"] = True
             ended[clip.name] = None
             self._clips.pop(clip.name, None)
+        named = self._named.get(clip.camera, ())
+        fresh = [file for file in files if file.sha256 not in named]
         seq = self._recorder.next_seq
         rows = [
             OwedFile(
                 *(file.sha256, seq, clip.case, clip.cls, clip.camera, self._time(file.to_s), file.bytes),
                 key_frame=file.key_frame,
             )
-            for file in wanted
+            for file in fresh
         ]
+        if fresh:
+            self._named[clip.camera].extend(file.sha256 for file in fresh)
         self._recorder.record(
             "status.evidence",
             clip.camera,

@@ -103,6 +103,8 @@ class Journal:
                 self._sql.execute(f"PRAGMA {pragma}")
             schema.bring_up_to_date(self._sql)
             self.pending = self._pending()
+            self.media_bytes = journal_files.owed_bytes(self._sql)
+            """Of evidence, that central has not."""
             [self.name] = self._sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone() or [""]
         except BaseException:
             self._sql.close()
@@ -140,13 +142,9 @@ class Journal:
             settings=settings,
             volatile=self.path is None,
             clips=dict(self._sql.execute("SELECT name, body FROM clips")),
-            media_bytes=self.media_bytes(),
+            media_bytes=self.media_bytes,
             files=journal_files.owed(self._sql, FILES_MAX)[0] if self.path is None else (),
         )
-
-    def media_bytes(self) -> int:
-        """Of evidence, that central has not."""
-        return journal_files.owed_bytes(self._sql)
 
     def _owes(self, seq: int) -> bool:
         """What is parked has not reached central either."""
@@ -162,8 +160,8 @@ class Journal:
 
         writes: read while the transaction is open, so that what comes meanwhile may still join.
         """
-        pending = dict(self.pending)
-        counted = True
+        pending, media_bytes = dict(self.pending), self.media_bytes
+        counted = weighed = True
         self._sql.execute("BEGIN IMMEDIATE")
         try:
             events: list[Event] = []
@@ -176,15 +174,18 @@ class Journal:
                 for event in write.events:
                     pending[event.cls] += 1
                 counted &= not (write.delivered or write.parked or write.prune)
+                weighed &= not (write.files or write.stored or write.gone)
             self._insert(events)
             if not counted:
                 pending = self._pending()
+            if not weighed:
+                media_bytes = journal_files.owed_bytes(self._sql)
             self._sql.execute("COMMIT")
         except BaseException:
             if self._sql.in_transaction:
                 self._sql.execute("ROLLBACK")
             raise
-        self.pending = pending
+        self.pending, self.media_bytes = pending, media_bytes
 
     def _insert(self, events: Sequence[Event]) -> None:
         for at in range(0, len(events), ROWS):
@@ -237,13 +238,13 @@ class Journal:
             sql.execute("DELETE FROM owing WHERE first=?", [first])
             if last < found[1]:
                 sql.execute(OWE, (last + 1, found[1]))
-            pending = self._pending()
+            pending, media_bytes = self._pending(), journal_files.owed_bytes(sql)
             sql.execute("COMMIT")
         except BaseException:
             if sql.in_transaction:
                 sql.execute("ROLLBACK")
             raise
-        self.pending = pending
+        self.pending, self.media_bytes = pending, media_bytes
         return first, last
 
     # ---- reading

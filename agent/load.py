@@ -53,8 +53,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A piece without its PUBACK; end: of it, counted from the start of the file."""
+    """A piece without its PUBACK; start, end: of it, counted from the start of the file."""
 
     sha256: str
+    start: int
     end: int
     since_s: float

@@ -36,11 +36,15 @@ from agent.ranges import Hole, Range
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Every event of journal `journal` up to boxseq `through` is on the disk: fsync returned."""
+    """Every event of journal `journal` up to boxseq `through` is on the disk: fsync returned.
+
+    pending: events of each class that are owed; media_bytes: of files of evidence.
+    """
 
     journal: str
     through: int
     pending: Mapping[EventClass, int]
+    media_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,10 +140,10 @@ class Media:
 
     # ---- another journal
 
-    def moved(self, media_bytes: int, files: tuple[OwedFile, ...] = ()) -> None:
+    def moved(self, opened: "Opened", files: tuple[OwedFile, ...] = ()) -> None:
         """The box goes on in another journal. files: of the one that is left, which this one has to have too."""
         self._asked, self._look_s = False, self._recorder.now.mono_s + PAUSE_S
         if files := (*self.uploads.known, *files):
-            self._out.append(Write(files=files))
-        self.evidence.moved()
-        self.uploads.reload(media_bytes)
+            self._out.append(Write(files=files, stored={file.sha256: file.stored for file in files if file.stored}))
+        self.evidence.moved(opened.clips)
+        self.uploads.reload(opened.media_bytes)

@@ -180,7 +180,7 @@ class DocumentData(_Scan):
 
     layout: Literal["td1", "td2", "td3", "mrva", "mrvb"]
     """the form of the zone: cards of three and two lines, a passport, visas of two sizes"""
-    type: Annotated[str, Limits(pattern="^[A-Z]{1,2}$")]
+    type: Annotated[str, Limits(pattern="^[A-Z0-9]{1,2}$")]
     """P of a passport, I, A or C of a card, V of a visa, and a letter that its issuer adds"""
     issuer: Annotated[str, Limits(maxLength=3)]
     """code of the state or organisation, as UTO"""

@@ -7,7 +7,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
@@ -35,6 +35,7 @@ class _Waiting:
     draft: Draft
     then: Then | None
     since_s: float
+    files: tuple[OwedFile, ...]
 
 
 class Recorder:
@@ -123,7 +124,7 @@ class Recorder:
 
     def _seal(self, draft: Draft, then: Then | None = None, **write: Any) -> Event:
         event = self._chain.seal(draft)
-        self._waiting.append(_Waiting(event, draft, then, self.now.mono_s))
+        self._waiting.append(_Waiting(event, draft, then, self.now.mono_s, write.get("files", ())))
         if event.cls == "alarm":
             self._alarms_s.append(self.now.mono_s)
         self._out.append(Write(events=(event,), **write))
@@ -167,7 +168,12 @@ class Recorder:
         self._take_over(opened)
         self.started("storage", reason, {})
         seqs = {event.seq: self._seal(redraft(event)).seq for event in owed}
-        return seqs | {old.event.seq: self._seal(old.draft, old.then).seq for old in waiting}
+        return seqs | {old.event.seq: self._seal_anew(old).seq for old in waiting}
+
+    def _seal_anew(self, old: _Waiting) -> Event:
+        """With the files that it names: the journal that is left has never had them."""
+        files = tuple(replace(file, seq=self.next_seq) for file in old.files)
+        return self._seal(old.draft, old.then, files=files)
 
     def copy(self, event: Event) -> None:
         """An event of another journal in this one too, under its id."""
@@ -192,7 +198,7 @@ class Recorder:
         """Nobody can take this file of evidence."""
         data: ParkedData = {"transition": "raised", "parked": file.seq, "id": file.case, "reason": reason}
         data["file"] = file.sha256
-        self.record("trouble.parked", "media", data)
+        self.record("trouble.parked", "media", data, stored={file.sha256: -1})
 
     # ---- troubles
 

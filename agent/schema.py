@@ -64,6 +64,7 @@ def m003_evidence(db: "Database | sqlite3.Connection") -> None:
         "CREATE INDEX files_owed ON files (key_frame DESC, case_id DESC, seq, sha256)"
         " WHERE stored < bytes AND NOT parked"
     )
+    db.execute("CREATE INDEX files_owing ON files (bytes, stored, parked) WHERE stored < bytes AND NOT parked")
     db.execute("CREATE INDEX files_by_time ON files (time)")
     db.execute("CREATE INDEX files_by_seq ON files (seq)")
     db.execute("CREATE TABLE clips (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID")

@@ -58,7 +58,8 @@ class Spool:
                 self._sweep(*known(), adopt=adopt)
             except OSError as error:
                 log.error("%s: %s; evidence that lies there is left as it is", self.folder, error.strerror)
-            then()
+            finally:  # whatever was in the way, the journal too
+                then()
 
         self._work.put(run)
 
@@ -80,7 +81,7 @@ class Spool:
                 file.seek(request.offset)
                 data = file.read(request.bytes)
         except FileNotFoundError:
-            return failed("the file is not there", gone=True)
+            return failed("the file is not there", gone=self.folder.is_dir())  # else its disk is away
         except OSError as error:
             return failed(f"it cannot be read: {error.strerror}", gone=False)
         if len(data) != request.bytes:

@@ -52,8 +52,8 @@ class Uploads:
         self, media_bytes: int, media_kbps: int | None, rng: random.Random, out: list[Action], *, puback_delivers: bool
     ) -> None:
         """media_bytes: owed by the journal."""
-        self.bytes = media_bytes
-        """That central has not."""
+        self.owed_bytes = media_bytes
+        """That central has not, as far as the journal knows: so with each of its answers."""
         self._rate = None if media_kbps is None else media_kbps * 125.0
         self._rng, self._out, self._puback_delivers = rng, out, puback_delivers
         self._done: deque[str] = deque(maxlen=DONE_MAX)
@@ -65,11 +65,13 @@ class Uploads:
         self._retry_s = self._idle_s = self._heard_by_s = 0.0
         self._failures = 0
         self._heard = False
+        self._alarm_owed = False
         self._token = 0
         self._flight: dict[int, Flight] = {}
         self._reading: tuple[str, int] | None = None
         self._piece_bytes = PIECE_BYTES
         self._bytes_max = PIECE_BYTES_MAX
+        self._flight_max = FLIGHT_MAX
         self._paid_s = 0.0
         self.parked: list[tuple[OwedFile, str]] = []
         """Files that are owed no more because nobody can take them; to be told by who reads it."""
@@ -79,9 +81,7 @@ class Uploads:
     def owed(self, files: Sequence[OwedFile]) -> None:
         """New files, on the disk with their event."""
         for file in files:
-            if file.sha256 not in self._loads:
-                self.bytes += file.bytes
-                self._loads[file.sha256] = Load(file, 0, 0)
+            self._loads.setdefault(file.sha256, Load(file, file.stored, file.stored, marked=file.stored))
         self._trim()
 
     def fetched(self, message: FetchedFiles) -> None:
@@ -94,8 +94,8 @@ class Uploads:
         self._trim()
 
     def _trim(self) -> None:
-        """Keeps the first ones; what is under way stays."""
-        if len(self._loads) <= FILES_MAX:
+        """Keeps the first ones; what is under way stays. None goes that the journal's next answer may leave out."""
+        if self._asked or len(self._loads) <= FILES_MAX:
             return
         order = sorted(self._loads.values(), key=lambda load: load.order)
         dropped = [load for load in order[FILES_MAX:] if load.sent == load.stored]
@@ -107,14 +107,19 @@ class Uploads:
     def forget(self, files: Iterable[OwedFile]) -> None:
         """These go from the disk."""
         for file in files:
-            load = self._loads.pop(file.sha256, None)
-            self.bytes -= max(0, file.bytes - (load.stored if load else file.stored))
+            self._loads.pop(file.sha256, None)
+            self._done.append(file.sha256)
 
     def reload(self, media_bytes: int) -> None:
         """The journal is another one, or owes again what it had struck off."""
-        self.bytes, self._more, self._asked = media_bytes, True, False
+        self.owed_bytes, self._more, self._asked = media_bytes, True, False
         self._loads.clear()
         self._done.clear()
+
+    @property
+    def bytes(self) -> int:
+        """That central has not."""
+        return self.owed_bytes - sum(load.stored - load.marked for load in self._loads.values())
 
     @property
     def known(self) -> tuple[OwedFile, ...]:
@@ -126,17 +131,18 @@ class Uploads:
     def up(self, message: SessionUp, now_s: float) -> None:
         """The session stands."""
         self._state, self._idle_s = "up", now_s + IDLE_S
+        self._trusted = message.protocol == "5"
         self._bytes_max = min(
-            PIECE_BYTES_MAX, (message.packet_bytes_max or PIECE_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES
+            PIECE_BYTES_MAX, max(1, (message.packet_bytes_max or PIECE_BYTES_MAX + TOPIC_BYTES) - TOPIC_BYTES)
         )
         self._piece_bytes = min(PIECE_BYTES, self._bytes_max)
+        self._flight_max = min(FLIGHT_MAX, message.receive_max or FLIGHT_MAX)
         self._heard, self._heard_by_s = False, now_s + FIRST_WORD_S
 
     def down(self, now_s: float) -> None:
-        """It ended, or never stood."""
-        stood = self._state == "up"
+        """It ended, or never stood. The pauses grow until a piece is taken: one that kicks at each costs a dial."""
         self._forget_session()
-        self._failures = 0 if stood else min(self._failures + 1, 16)
+        self._failures = min(self._failures + 1, 16)
         self._retry_s = now_s + self._rng.uniform(0, min(RETRY_S * 2**self._failures, RETRY_S_MAX))
 
     def end(self) -> None:
@@ -162,7 +168,10 @@ class Uploads:
             if load is not None:
                 load.again(now_s)
             return
-        if self._puback_delivers and self._trusted and load is not None and message.code != NO_WORD:
+        self._failures = 0
+        delivers = self._puback_delivers and self._trusted and message.code != NO_WORD
+        # Where one before it was refused, this one is behind a gap.
+        if delivers and load is not None and flight.start <= load.stored < flight.end:
             self._stored(load, flight.end, now_s)
         if took_s <= QUICK_S:
             self._piece_bytes = min(2 * self._piece_bytes, self._bytes_max)
@@ -171,24 +180,26 @@ class Uploads:
 
     # ---- central's word
 
-    def receipt(self, media: Mapping[str, int], now_s: float) -> str:
-        """What central has of each file; why it cannot be right, "" when it can. What is not known here is skipped."""
-        self._heard = True
-        wrong = ""
+    def wrong(self, media: Mapping[str, int]) -> str:
+        """Why central's word cannot be right, "" when it can."""
         for name, size in media.items():
-            load = self._loads.get(name)
-            if load is None:
+            if (load := self._loads.get(name)) is not None and size > load.file.bytes:
+                return f"media: {size} bytes of {name[:16]}, which has {load.file.bytes}"
+        return ""
+
+    def receipt(self, media: Mapping[str, int], now_s: float) -> None:
+        """What central has of each file. What is not known here is skipped."""
+        self._heard = True
+        flying = {flight.sha256 for flight in self._flight.values()}
+        for name, size in media.items():
+            if (load := self._loads.get(name)) is None:
                 continue
-            if size > load.file.bytes:
-                wrong = f"media: {size} bytes of {name[:16]}, which has {load.file.bytes}"
-            elif size > load.stored:
+            if size > load.stored:
                 self._stored(load, size, now_s)
-            elif size < load.stored or (size == 0 and load.sent == load.file.bytes):
+            elif size < load.stored or (size == 0 and load.sent == load.file.bytes and name not in flying):
                 self._lost(load, size, now_s)
-        return wrong
 
     def _stored(self, load: Load, size: int, now_s: float) -> None:
-        self.bytes -= size - load.stored
         load.stored, load.sent = size, max(load.sent, size)
         load.progress_s, load.resends = now_s, 0
         if size == load.file.bytes:
@@ -205,19 +216,19 @@ class Uploads:
 
     def _lost(self, load: Load, size: int, now_s: float) -> None:
         """Central has less than it said: its disk failed, or all of it was there and the hash was wrong."""
-        whole = load.sent == load.file.bytes
-        self.bytes += load.stored - size
+        wrong = size == 0 and load.sent == load.file.bytes
+        load.rounds += wrong
         load.stored = load.sent = size
-        load.rounds += whole
         load.progress_s = now_s
+        if wrong:  # or the broker still has it: after a pause it knows
+            load.again(now_s)
         if load.rounds >= ROUNDS_MAX:
             self._park(load, f"central says {ROUNDS_MAX} times that its bytes are not what its name says")
 
     def _park(self, load: Load, reason: str) -> None:
-        self.bytes -= load.file.bytes - load.stored
         self.parked.append((load.file, reason))
-        self._out.append(Write(stored={load.file.sha256: -1}))
-        self._loads.pop(load.file.sha256, None)
+        self._done.append(load.file.sha256)
+        del self._loads[load.file.sha256]
 
     # ---- from the spool
 
@@ -234,11 +245,11 @@ class Uploads:
                 load.again(now_s)
                 self._out.append(Say("error", f"evidence {message.sha256[:16]}: {message.reason}"))
             return
-        if self._state != "up" or message.offset != load.sent:
-            return
+        if self._state != "up" or message.offset != load.sent or self._held(now_s):
+            return  # what has changed meanwhile comes first
         self._token += 1
         load.sent, load.progress_s = message.offset + len(message.data), now_s
-        self._flight[self._token] = Flight(message.sha256, load.sent, now_s)
+        self._flight[self._token] = Flight(message.sha256, message.offset, load.sent, now_s)
         self._paid_s = max(self._paid_s, now_s) + (len(message.data) / self._rate if self._rate else 0.0)
         topic = f"media/{message.sha256}/{message.offset}"
         self._out.append(Publish(self.session, self._token, topic, message.data))
@@ -247,6 +258,7 @@ class Uploads:
 
     def pump(self, now_s: float, *, link: int | None, protocol: Literal["5", "3.1.1"], alarm_owed: bool) -> None:
         """Opens the session, asks for a piece, notices what got stuck. link: of the box's own session; None: none."""
+        self._alarm_owed = alarm_owed
         if link is None or (self.session and link != self._link):
             if self.session:
                 self.end()
@@ -274,28 +286,35 @@ class Uploads:
         for late in self._loads.values():
             if late.sent > late.stored and now_s >= late.progress_s + late.timeout_s:
                 late.again(now_s)
-        flight_max = FLIGHT_MAX if self._piece_bytes > PIECE_BYTES else 1
-        if alarm_owed or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
-            return
-        if not self._heard and now_s < self._heard_by_s:
+        flight_max = self._flight_max if self._piece_bytes > PIECE_BYTES else 1
+        if self._held(now_s) or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
             return
         if (load := self._next(now_s)) is not None:
             self._reading = load.file.sha256, load.sent
-            size = min(self._piece_bytes, load.file.bytes - load.sent)
+            size = self._size(load)
             self._out.append(ReadPiece(load.file.sha256, load.sent, size, check=load.rounds > 0 and load.sent == 0))
+
+    def _held(self, now_s: float) -> bool:
+        """An alarm goes first, and central's first word of a session."""
+        return self._alarm_owed or (not self._heard and now_s < self._heard_by_s)
 
     def _next(self, now_s: float) -> Load | None:
         """The first in order that has something to send, if as much as may be is not on its way already."""
-        unstored = sum(load.sent - load.stored for load in self._loads.values())
-        if unstored >= UNSTORED_MAX * self._piece_bytes:
-            return None
         waiting = (x for x in self._loads.values() if x.sent < x.file.bytes and now_s >= x.held_until_s)
-        return min(waiting, key=lambda load: load.order, default=None)
+        first = min(waiting, key=lambda load: load.order, default=None)
+        unstored = sum(load.sent - load.stored for load in self._loads.values())
+        if first is None or unstored + self._size(first) > UNSTORED_MAX * self._piece_bytes:
+            return None
+        return first
+
+    def _size(self, load: Load) -> int:
+        """Bytes of its next piece."""
+        return min(self._piece_bytes, load.file.bytes - load.sent)
 
     def due_s(self, now_s: float) -> float | None:
         """When `pump` has something to do that nothing else brings."""
-        if self._state == "down":
-            return self._retry_s if self._loads else None
+        if self._state == "down":  # a moment that is past waits for the box's own session
+            return self._retry_s if self._loads and self._retry_s > now_s else None
         dues = [flight.since_s + ACK_TIMEOUT_S for flight in self._flight.values()]
         dues += [load.progress_s + load.timeout_s for load in self._loads.values() if load.sent > load.stored]
         dues += [load.held_until_s for load in self._loads.values()]

@@ -149,7 +149,9 @@ class Writer:
         self._accept(now_s)
         # A fetch does not bring what is marked as delivered; what it does not read anyway holds nobody up.
         marked = self._fetches and any(last > self._fetches[0].after for _, last in self._marks)
-        now = closing or self._in_a_hurry or len(self._writes) >= PACE_WRITES or marked or now_s >= self._due_s()
+        # What is asked about files is answered with all that was said of them before.
+        asked = marked or bool(self._others)
+        now = closing or self._in_a_hurry or len(self._writes) >= PACE_WRITES or asked or now_s >= self._due_s()
         if now and (self._writes or self._marks):
             self._commit(now_s)
             return now_s
@@ -162,7 +164,7 @@ class Writer:
             return now_s
         if self._owing and not self._marks and not closing:
             if (owed := self._with_room(self.journal.owe_some)) is not None:
-                self._answer(OwedAgain(self.name, owed[0], dict(self.journal.pending), self.journal.media_bytes()))
+                self._answer(OwedAgain(self.name, owed[0], dict(self.journal.pending), self.journal.media_bytes))
                 return now_s
             self._owing = False
         self._care(quiet=now_s >= self._written_s + SETTLE_S)
@@ -193,7 +195,7 @@ class Writer:
                 self._through = write.events[-1].seq
             self._owing |= bool(write.owe)
             self._pages += len(write.delivered)
-        self._answer(Recorded(self.name, self._through, dict(self.journal.pending)))
+        self._answer(Recorded(self.name, self._through, dict(self.journal.pending), self.journal.media_bytes))
         self._bound_wal()
 
     def _with_room(self, work: Callable[[], T]) -> T:

@@ -130,7 +130,7 @@ def plates(lines: Iterable[Line]) -> list[dict[str, Any]]:
     for line in lines:
         text = re.sub(r"[\s·•.\-]", "", line.text.upper())
         if (chinese := CHINESE_PLATE.fullmatch(text)) or OTHER_PLATE.fullmatch(text):
-            told = {"code": text, "format": "plate", "confidence": round(line.confidence, 3)}
+            told = {"code": text, "format": "plate", "confidence": round(min(line.confidence, 1.0), 3)}
             found.append((chinese is None, -line.confidence, told))
     return [told for _, _, told in sorted(found, key=lambda each: each[:2])][:PLATES_MAX]
 

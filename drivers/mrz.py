@@ -9,6 +9,7 @@ The holder's name, birth date, sex and optional data are looked at for their che
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations
 from typing import Final, Literal
 from unicodedata import normalize
@@ -165,7 +166,8 @@ def _swapped(text: str, places: Sequence[int]) -> str:
 
 def _date(text: str) -> str:
     """YYMMDD as YYYY-MM-DD, "" where it is none."""
-    if not re.fullmatch(r"\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", text):
+    try:
+        year = int(text[:2])
+        return date(year + (1900 if year >= CENTURY_PIVOT else 2000), int(text[2:4]), int(text[4:])).isoformat()
+    except ValueError:
         return ""
-    century = "19" if int(text[:2]) >= CENTURY_PIVOT else "20"
-    return f"{century}{text[:2]}-{text[2:4]}-{text[4:]}"

@@ -228,17 +228,9 @@ class Camera:
         """Does one line (COMMANDS), and returns when it is done; the state after it, or {"error": ...}."""
         try:
             match line.split():
-                case [
-                    "freeze"
-                    | "dark"
-                    | "covered"
-                    | "stall"
-                    | "drip"
-                    | "garbage"
-                    | "truncated"
-                    | "html"
-                    | "vanish" as fault
-                ]:
+                case ["freeze" | "dark" | "covered" | "garbage" | "truncated" as fault]:
+                    self._turn(fault)
+                case ["stall" | "drip" | "html" | "vanish" as fault]:
                     self._turn(fault)
                 case ["back"]:
                     self._turn(None)

@@ -18,6 +18,7 @@ import yaml
 from agent.text import t
 from simulators.board import Board
 from simulators.broker import Broker, BrokerError
+from simulators.camera import Camera, Settings
 from simulators.central.server import OPERATOR, Central
 from simulators.central.wire import load_key, public
 from simulators.demo_box import DemoBox
@@ -80,8 +81,12 @@ class Demo:
         (directory / "identity").touch(0o600)
         (directory / "identity").write_text(f"# public key: {identity.to_public()}\n{identity}\n")
         config["evidence"] = {"recipients": [str(identity.to_public())]}
-        may = ["acknowledge", "close", "resend", "test"]
+        may = ["acknowledge", "close", "resend", "test", "capture"]
         config["operators"] = [{"name": OPERATOR, "key": public(load_key(keys["operator"])), "may": may}]
+        camera = Camera(Settings(fps=10))
+        stack.callback(camera.close)
+        for entry in config["cameras"]:
+            entry["source"] = camera.url
         for driver in config["drivers"]:
             if driver["type"] == "line":
                 driver["port"] = panel.path

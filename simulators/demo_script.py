@@ -68,6 +68,9 @@ class Report:
     problems: list[str] = field(default_factory=list)
     events: int = 0
     repeats: int = 0
+    files: int = 0
+    bytes: int = 0
+    """Of evidence, whole at central."""
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -76,6 +79,8 @@ class Report:
             "problems": self.problems,
             "events": self.events,
             "repeats": self.repeats,
+            "files": self.files,
+            "media_bytes": self.bytes,
             "presses": [press.after_ms() for press in self.presses],
             "timeline": [{"ms": round(ms, 1), "text": text} for ms, text in self.timeline],
         }
@@ -198,6 +203,8 @@ class Script:
         self._wait(lambda: any(event["transition"] == "restored" for event in self._alarms()), "demo.not.closed")
         self._wait(lambda: not any(self._box.state()["outputs"].values()), "demo.not.dark")
         self._note("demo.did.closed")
+        self._wait(self._pictured, "demo.not.pictured")
+        self._note("demo.did.pictured", files=self.report.files, kb=round(self.report.bytes / 1000))
         self._wait(lambda: len(self._stored()) >= self._journal(), "demo.not.drained")
         self._check()
 
@@ -278,6 +285,16 @@ class Script:
 
     def _raised(self) -> list[dict[str, Any]]:
         return [event for event in self._alarms() if event["transition"] == "raised"]
+
+    def _pictured(self) -> bool:
+        """Whether the clip of the alarm has ended and each of its files is whole at central; counts them."""
+        with self._db() as db:
+            whole = {sha256 for [sha256] in db.execute("SELECT sha256 FROM media WHERE whole_at != ''")}
+        told = [json.loads(payload) for _, cls, payload, _ in self._stored() if cls == "status"]
+        clips = [event["data"] for event in told if event["type"] == "callbox.status.evidence"]
+        named = {file["sha256"]: file["bytes"] for data in clips for file in data["files"]}
+        self.report.files, self.report.bytes = len(named), sum(named.values())
+        return bool(named) and named.keys() <= whole and any(data.get("last") for data in clips)
 
     def _monotonic(self, rfc3339: str) -> float:
         return datetime.fromisoformat(rfc3339).timestamp() - self._wall_s

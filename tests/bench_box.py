@@ -133,6 +133,8 @@ class FakeJournal:
             self._strike(seq for seq in list(self.owed) if first <= seq <= last)
         for first, last in write.owe:
             self.owed |= {seq: event.cls for seq, event in self.events.items() if first <= seq <= last}
+            for file in [file for file in self.files.values() if first <= file.seq <= last]:
+                self.files[file.sha256] = replace(file, stored=0)
         self.parked |= write.parked
         self._strike(write.parked)
         for name, body in write.cases.items():
@@ -143,7 +145,7 @@ class FakeJournal:
         self.seen |= write.seen
         self.settings |= write.settings
         self._keep_files(write)
-        return Recorded(self.name, max(self.events, default=0), self.pending)
+        return Recorded(self.name, max(self.events, default=0), self.pending, self.media_bytes)
 
     def _keep_files(self, write: Write) -> None:
         self.files |= {file.sha256: file for file in write.files if file.sha256 not in self.files}
@@ -158,14 +160,19 @@ class FakeJournal:
             self.files.pop(name)
         self.garbage = (self.garbage | set(write.gone)) - set(write.unlinked)
 
+    @property
+    def owed_files(self) -> list[OwedFile]:
+        """Stored: -1 of what is parked."""
+        return [file for file in self.files.values() if 0 <= file.stored < file.bytes]
+
     def fetch_files(self, fetch: FetchFiles) -> FetchedFiles:
-        owed = [file for file in self.files.values() if 0 <= file.stored < file.bytes]
+        owed = self.owed_files
         owed.sort(key=lambda file: (not file.key_frame, [-ord(letter) for letter in file.case], file.seq))
         return FetchedFiles(self.name, tuple(owed[: fetch.limit]), len(owed) > fetch.limit)
 
     @property
     def media_bytes(self) -> int:
-        return sum(file.bytes - file.stored for file in self.files.values() if 0 <= file.stored < file.bytes)
+        return sum(file.bytes - file.stored for file in self.owed_files)
 
     def _strike(self, seqs: Any) -> None:
         for seq in seqs:
@@ -193,7 +200,7 @@ class FakeJournal:
             volatile=self.volatile,
             clips=dict(self.clips),
             media_bytes=self.media_bytes,
-            files=tuple(self.files.values()) if self.volatile else (),
+            files=tuple(self.owed_files) if self.volatile else (),
         )
 
 
@@ -207,7 +214,9 @@ class Bench:
         self.disk_works = True
         self.broker_answers = True
         self._unacked: list[Publish] = []
-        self.held: list[Write | Fetch] = []
+        self.held: list[Write | Fetch | FetchFiles] = []
+        self.may_go: list[SurveyedFiles] = []
+        """What the journal answers when it is asked which files may go; then: none."""
         self.did: list[Action] = []
         self.lit: set[str] = set()
         self.spool: dict[str, bytes] = {}
@@ -261,9 +270,8 @@ class Bench:
     def _do(self, action: Action) -> None:
         match action:
             case SurveyFiles():
-                self.box.handle(SurveyedFiles(self.journal.name, "", (), more=False), self.stamp)
-            case FetchFiles():
-                self.box.handle(self.journal.fetch_files(action), self.stamp)
+                none = SurveyedFiles(self.journal.name, "", (), more=False)
+                self.box.handle(self.may_go.pop(0) if self.may_go else none, self.stamp)
             case ReadPiece(sha256, offset, size):
                 if sha256 in self.spool:
                     piece = PieceRead(sha256, offset, self.spool[sha256][offset : offset + size])
@@ -278,7 +286,7 @@ class Bench:
                 self.wishes.append(action)
             case Survey():
                 self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)
-            case Write() | Fetch():
+            case Write() | Fetch() | FetchFiles():
                 self.held.append(action)
                 if self.disk_works:
                     self.commit()
@@ -315,10 +323,16 @@ class Bench:
         """The disk answers all that waits for it."""
         held, self.held = self.held, []
         for request in held:
-            answer = self.journal.commit(request) if isinstance(request, Write) else self.journal.fetch(request)
-            self.box.handle(answer, self.stamp)
-            for first, _ in request.owe if isinstance(request, Write) else ():
-                self.box.handle(OwedAgain(self.journal.name, first, self.journal.pending), self.stamp)
+            match request:
+                case Write():
+                    self.box.handle(self.journal.commit(request), self.stamp)
+                    for first, _ in request.owe:
+                        again = OwedAgain(self.journal.name, first, self.journal.pending, self.journal.media_bytes)
+                        self.box.handle(again, self.stamp)
+                case Fetch():
+                    self.box.handle(self.journal.fetch(request), self.stamp)
+                case FetchFiles():
+                    self.box.handle(self.journal.fetch_files(request), self.stamp)
         self.act()
 
     def say(self, message: Message | Reading) -> list[Action]:

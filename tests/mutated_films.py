@@ -64,8 +64,8 @@ def read(path: Path) -> tuple[int, int, int]:
 
 
 def main(folder: str, first: str, last: str) -> None:
-    cv2_source.Cv2Source._pace = lambda _, dts_s: dts_s  # type: ignore[method-assign, assignment]
-    cv2_source.WAIT_S = 2  # type: ignore[misc]
+    setattr(cv2_source.Cv2Source, "_pace", lambda _, dts_s: dts_s)  # noqa: B010  as fast as it can be read
+    setattr(cv2_source, "WAIT_S", 2)  # noqa: B010
     films: Sequence[Path] = sorted(Path(folder).glob("film.*"))
     for seed in range(int(first), int(last)):
         film = films[seed % len(films)]

@@ -1,10 +1,13 @@
 """The process of one camera, as the daemon has it: real processes, sockets and files, a simulated camera."""
 
+import fcntl
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,6 +135,32 @@ def test_the_end_of_its_input_ends_it_whatever_a_read_does(tmp_path: Path, rtsp:
             assert camera.end() == 0
 
 
+def test_the_end_of_its_input_ends_it_while_nobody_hears_what_it_says(tmp_path: Path) -> None:
+    """Main is in the middle of a write that never returns."""
+    heard, says_to = os.pipe()
+    fcntl.fcntl(says_to, fcntl.F_SETPIPE_SZ, 4096)
+    with CameraServer(forever(MULTIPART, part())) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "drivers.camera_worker"],
+            stdin=subprocess.PIPE,
+            stdout=says_to,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        who = {"camera": "front", "source": server.url(), "before_s": 1, "ring_bytes_max": 100_000, "look_s": 60}
+        lines = [{**who, "media_dir": str(tmp_path), "recipients": []}] + [{"picture": 0.0}] * 15
+        assert process.stdin
+        for line in lines * 2:
+            process.stdin.write(json.dumps(line).encode() + b"\n")
+        process.stdin.flush()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while int.from_bytes(fcntl.ioctl(heard, termios.FIONREAD, bytes(4)), sys.byteorder) < 3600:
+            assert time.monotonic() < deadline_s  # a line more does not fit
+        process.stdin.close()
+        assert process.wait(DEADLINE_S) == 0
+    os.close(heard)
+    os.close(says_to)
+
+
 def test_a_first_line_that_is_none_ends_it() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "drivers.camera_worker"],
@@ -176,7 +205,7 @@ def test_a_camera_that_comes_back_with_another_size_is_good_again_and_begins_new
     assert check_files(files, tmp_path) > 15
 
 
-@pytest.mark.parametrize("word", ["stall", "drip", "garbage", "truncated", "html", "vanish"])
+@pytest.mark.parametrize("word", ["stall", "drip", "garbage", "html"])
 def test_a_camera_that_brings_nothing_of_use_is_offline_and_good_again_when_it_is_back(
     tmp_path: Path, word: str
 ) -> None:
@@ -223,10 +252,10 @@ def test_times_that_jump_are_a_gap_and_lose_no_picture(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_is_told_and_what_it_did_not_take_is_stored_when_it_has_room(tmp_path: Path) -> None:
     if os.geteuid():
         pytest.skip("only root mounts a small disk")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)], check=True)
     try:
         ballast = tmp_path / "ballast"
-        ballast.write_bytes(bytes(300_000))
+        ballast.write_bytes(bytes(4_000_000))
         with SimCamera() as sim, CameraProcess(sim.url, tmp_path) as camera:
             good(camera, 1)
             now_s = time.monotonic()
@@ -234,9 +263,8 @@ def test_a_disk_that_is_full_is_told_and_what_it_did_not_take_is_stored_when_it_
             assert "No space left on device; make room on the disk" in camera.quality("storage")
             assert [path.name for path in tmp_path.iterdir()] == ["ballast"]
             ballast.write_bytes(b"")
-            files = camera.files(now_s)
-            assert check_files(files, tmp_path) >= 15
-            camera.quality("good")
+            assert check_files(camera.files(now_s), tmp_path) >= 15
+            assert [words["quality"] for words in camera.said if "quality" in words] == ["good", "storage", "good"]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -260,10 +288,11 @@ def test_what_is_no_camera_is_told_and_the_process_goes_on(tmp_path: Path, what:
 
 def test_a_camera_of_lies_takes_no_memory_and_is_told(tmp_path: Path) -> None:
     """Lengths of gigabytes, pictures without an end, and a flood of what is none."""
-    lies = part(JPEG, 4_000_000_000) + part(b"\xff\xd8" + b"x" * 100_000) + part(JPEG[:-2]) + part(b"", 0)
+    lies = part(JPEG[:-2], 4_000_000_000) + part(b"\xff\xd8" + b"x" * 100_000) + part(b"", 0)
     with CameraServer(forever(MULTIPART, lies)) as server, CameraProcess(server.url(), tmp_path) as camera:
-        assert "it sends no whole picture; the last: " in camera.quality("offline") or camera.said
+        assert "it sends no whole picture; the last: " in camera.quality("offline")
         beat = camera.beat(lambda beat: beat["bad"] > 1000)
+    assert beat["packets"] == 0
     assert beat["rss_bytes"] < 100_000_000
 
 

@@ -19,6 +19,7 @@ from simulators.central import eye, looker
 from simulators.central.evidence import File
 from simulators.central.eye import LookError
 from simulators.central.looker import Look, Looker, read_identities
+from simulators.cli import main
 
 pytestmark = [pytest.mark.real, needs_ffmpeg]
 T = TypeVar("T")
@@ -211,3 +212,11 @@ def test_a_file_that_is_no_identity_is_named_and_not_repeated(tmp_path: Path, te
     with pytest.raises(ValueError, match=r"identity.*AGE-SECRET-KEY-1\.\.\. is wanted") as refused:
         read_identities(path)
     assert "WRONG" not in str(refused.value) and "ql3z7" not in str(refused.value)
+
+
+def test_a_central_with_no_good_identity_does_not_start_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["central", "--broker", "mqtt://127.0.0.1:1", "--store", str(tmp_path / "central.db"), "--http", "0"]
+    assert main([*call, "--identity", str(tmp_path / "none")]) == 1
+    assert str(tmp_path / "none") in capsys.readouterr().err

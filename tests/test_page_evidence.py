@@ -252,10 +252,11 @@ def test_pictures_that_cannot_be_shown_say_why(page: Page, desk: Desk) -> None:
 
 def test_a_case_that_goes_on_leaves_the_player_where_it_is(page: Page, desk: Desk) -> None:
     case, at_s = pressed(desk, page)
-    films(desk, case, "front", "h264", at_s - 2.5)
+    files = films(desk, case, "front", "h264", at_s - 2.5)
     expect(camera(page, "front").get_by_test_id("piece").nth(3).locator("img")).to_be_visible()
     page.get_by_test_id("seek").focus()
     page.keyboard.press("End")
+    shows(page, "front", files[3], 9)
     before = page.get_by_test_id("at").inner_text()
     desk.box.audit("acknowledged", case=case, by="/operators/duty-desk", note="")
     expect(page.locator("[data-testid=case]")).to_have_attribute("data-state", "acknowledged")

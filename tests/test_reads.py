@@ -14,6 +14,7 @@ PAPERS = "  - {id: papers, driver: gpio0, pin: 25, kind: scan, cameras: [under, 
 CAMERAS = "cameras:\n  - {id: under, source: 'rtsp://h/'}\n  - {id: front, source: 'rtsp://i/'}\n"
 TEXT = YAML.replace("outputs:\n", PAPERS + CAMERAS + "outputs:\n")
 ZONE = FoundDocument("td3", "P", "UTO", "L898902C3", "2012-04-15", ())
+ZONE_TOLD = {"layout": "td3", "type": "P", "issuer": "UTO", "number": "L898902C3", "expires": "2012-04-15", "wrong": []}
 NAME = "ab" * 32
 PRESSED = "2026-11-22T01:33:20.123456Z"
 
@@ -76,10 +77,9 @@ def test_each_thing_found_is_an_event_of_the_time_of_the_press_and_the_first_has
     assert {event["time"] for event in (code, document, plate)} == {PRESSED}
     common = {"input": "papers", "camera": "under", "taken": "2026-11-22T01:33:22.323456Z"}
     own = [{k: v for k, v in event["data"].items() if k != "monotonic_s"} for event in (code, document, plate)]
-    zone = {"layout": "td3", "type": "P", "issuer": "UTO", "number": "L898902C3", "expires": "2012-04-15", "wrong": []}
     assert own == [
         {**common, "code": "票号 0042", "format": "qr"},
-        {**common, **zone},
+        {**common, **ZONE_TOLD},
         {**common, "code": "京A12345", "format": "plate", "candidate": True, "confidence": 0.93},
     ]
 
@@ -190,13 +190,34 @@ def test_a_code_that_is_longer_than_an_event_may_be_is_cut(bench: Bench) -> None
 
 
 def test_what_a_camera_says_is_read_as_it_stands_in_the_documents() -> None:
-    zone = {"layout": "td3", "type": "P", "issuer": "UTO", "number": "L898902C3", "expires": "2012-04-15", "wrong": []}
-    codes = [{"code": "0042", "format": "qr"}, {"format": "td3", "document": zone}]
+    codes = [{"code": "0042", "format": "qr"}, {"format": "td3", "document": ZONE_TOLD}]
     said = {"ref": "7", "codes": codes, "at_s": 5, "reason": ""}
-    assert codes_read("under", said) == CodesRead("under", "7", (FoundCode("0042", "qr"), ZONE), "", 5.0)
-    assert codes_read("under", {"ref": "7", "reason": "away"}) == CodesRead("under", "7", reason="away")
-    with pytest.raises((KeyError, TypeError)):
-        codes_read("under", {"ref": "7", "codes": [{"format": "qr"}]})
+    assert codes_read("under", said, "") == CodesRead("under", "7", (FoundCode("0042", "qr"), ZONE), "", 5.0)
+    assert codes_read("under", {"ref": "7", "at_s": None}, "away") == CodesRead("under", "7", reason="away")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"codes": [{"format": "qr"}]},
+        {"codes": [{"code": 42, "format": "qr"}]},
+        {"codes": [{"code": "42", "format": "../x"}]},
+        {"codes": [{"code": "42", "format": "plate", "confidence": 2}]},
+        {"codes": [{"code": "42", "format": "plate", "confidence": float("nan")}]},
+        {"codes": [{"code": "42", "format": "qr"}] * 51},
+        {"codes": [{"format": "td3", "document": ZONE_TOLD | {"number": "<script>"}}]},
+        {"codes": [{"format": "td3", "document": ZONE_TOLD | {"wrong": ["name"]}}]},
+        {"codes": [{"format": "td3", "document": {"layout": "td3"}}]},
+        {"codes": 7},
+        {"at_s": float("inf")},
+        {"at_s": "now"},
+        {"file": {"sha256": "../x"}},
+        {"ref": None, "file": None},
+    ],
+)
+def test_what_no_camera_says_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        codes_read("under", {"ref": "7", "codes": [], "at_s": 5.0, **wrong}, "")
 
 
 def test_a_journal_without_presses_has_nothing_to_end() -> None:

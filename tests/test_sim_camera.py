@@ -1,6 +1,7 @@
 """`callbox-sim camera` over HTTP: each word, with plain HTTP and cv2 as those who look."""
 
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -292,11 +293,12 @@ def test_only_who_shows_the_credentials_sees_pictures(auth: str) -> None:
 def test_a_file_of_words_is_a_script_and_the_camera_goes_on_after_it() -> None:
     with SimCamera() as camera:
         assert camera.process.stdin
-        camera.process.stdin.write("wait 0.1\nfreeze\nwait 0.1\nback\n")
+        camera.process.stdin.write("state\nfreeze\nwait 0.5\nback\n")
         camera.process.stdin.close()
         assert camera.process.stdout
-        answers = [camera.process.stdout.readline() for _ in range(4)]
-        assert ['"freeze"' in answer for answer in answers] == [False, True, True, False]
+        states = [json.loads(camera.process.stdout.readline()) for _ in range(4)]
+        assert [state["fault"] for state in states] == [None, "freeze", "freeze", None]
+        assert states[2]["number"] - states[1]["number"] >= 5
         with Look(camera.url) as look:
             assert look.numbers(2)
         assert camera.stop() == 0

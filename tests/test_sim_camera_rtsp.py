@@ -162,6 +162,7 @@ def test_spoilt_the_numbers_count_no_more_until_a_client_comes_when_all_is_well(
         capture = opened(camera.url, read_timeout_ms=2000)
         seen = [0, 1]
         while seen[-1] > seen[-2]:
+            assert len(seen) < 200, "they count on"
             seen.append((read_frame(capture.read()[1]) or (0,))[0])
             if len(seen) == 5:
                 camera.say(word)

@@ -30,9 +30,12 @@ from agent.commands import read_receipt
 from agent.config import Config
 from agent.journal import Journal
 from agent.mail import Publish, Write
+from agent.media import Media
+from agent.media_mail import Unlink
 from agent.outbox import Outbox
 from agent.recorder import Recorder
 from agent.uplink import Uplink
+from agent.uploads import Uploads
 
 SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "30"))
 ONE_SEED: Final = os.environ.get("CALLBOX_WORLD_SEED")
@@ -71,6 +74,15 @@ COVERED: Final = (
     "presses recorded",
     "presses merged",
     "steps of the wall clock",
+    "sessions for media",
+    "sessions for media cut",
+    "camera processes that died",
+    "files at central",
+    "files discarded",
+    "files swept",
+    "clips",
+    "pieces behind a gap",
+    "pieces that came again",
 )
 """A world in which one of these never happens proves nothing about it."""
 RARE: Final = ("cuts inside CLOSE", "torn WALs just restarted", "commits that only seemed to fail")
@@ -207,7 +219,7 @@ def two_transactions() -> Any:
 
 
 def _without_events(write: Write) -> Write:
-    return Write((), write.cases, write.delivered, write.owe, write.parked, write.seen, write.settings)
+    return replace(write, events=())
 
 
 def synchronous_normal() -> Any:
@@ -236,6 +248,40 @@ def receipts_not_verified() -> Any:
     )
 
 
+def files_delivered_on_puback() -> Any:
+    made = Uploads.__init__
+
+    def make(self: Uploads, *args: Any, **options: Any) -> None:
+        made(self, *args, **{**options, "puback_delivers": True})
+
+    return mock.patch.object(Uploads, "__init__", make)
+
+
+def clips_forgotten_at_a_start() -> Any:
+    opened = Journal.opened
+    return mock.patch.object(Journal, "opened", lambda self: replace(opened(self), clips={}))
+
+
+def files_unlinked_before_their_record() -> Any:
+    surveyed = Media._surveyed
+
+    def unlink_first(self: Media, found: Any) -> None:
+        if found.files:
+            self._out.append(Unlink(tuple(file.sha256 for file in found.files)))
+        surveyed(self, found)
+
+    return mock.patch.object(Media, "_surveyed", unlink_first)
+
+
+def pieces_beside_an_alarm() -> Any:
+    pumped = Uploads.pump
+
+    def pump(self: Uploads, now_s: float, *, alarm_owed: bool, **more: Any) -> None:
+        pumped(self, now_s, alarm_owed=False, **more)
+
+    return mock.patch.object(Uploads, "pump", pump)
+
+
 WRONG: Final = (
     lamp_before_commit,
     delivered_on_send,
@@ -246,6 +292,10 @@ WRONG: Final = (
     cases_forgotten_at_a_start,
     commands_forgotten_at_a_start,
     receipts_not_verified,
+    files_delivered_on_puback,
+    clips_forgotten_at_a_start,
+    files_unlinked_before_their_record,
+    pieces_beside_an_alarm,
 )
 
 

@@ -19,6 +19,7 @@ from fakebox import b64
 from world_check import Checker
 from world_config import BOX_KEY, CENTRAL_KEY, GUEST_KEY, OPERATOR_KEY
 from world_disk import Disk, PowerCutError
+from world_eyes import Archive, Eyes
 from world_ledger import BUTTONS, SAFE_S, Ledger
 from world_wire import Broker, Central, ViolationError
 from world_worker import Worker
@@ -29,6 +30,7 @@ from agent.events import Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer
 from agent.journal import Journal
 from agent.mail import Connect, Drop, Exit, Fetch, Message, NewJournal, Probe, Publish, Say, SetOutput, Survey, Write
+from agent.media_mail import FetchFiles, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
 from drivers.contract import Code, Edge, Health, Reading
 
 EPOCH_S: Final = 1_800_000_000.0
@@ -53,7 +55,9 @@ class World:
         self.disk = Disk(folder, self.rng, self.seen)
         self.checker = Checker(self._signer.public)
         self.broker = Broker(self)
-        self.central = self.broker.central = Central(self, self.broker, CENTRAL_KEY, self.checker.known)
+        self.eyes = Eyes(self)
+        archive = Archive(self.eyes.made, self.seen)
+        self.central = self.broker.central = Central(self, self.broker, CENTRAL_KEY, self.checker.known, archive)
         self.box: Box | None = None
         self.life = 0
         self.slow_disk = False
@@ -73,6 +77,9 @@ class World:
 
     def now(self) -> Stamp:
         return Stamp(self.t - self._boot_s, round(self.wall_s() * 1e6), synced=True)
+
+    def mono_s(self) -> float:
+        return self.t - self._boot_s
 
     def wall_s(self) -> float:
         return EPOCH_S + self.t + self.wall_step_s
@@ -136,11 +143,21 @@ class World:
                 if not isinstance(action, SetOutput):
                     self.note(f"    {_short(action)}")
                 match action:
-                    case Write() | Fetch() | Survey():
+                    case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
                         self._worker.ask(action)
+                    case Record() | TakePicture():
+                        self.eyes.wish(action)
+                    case ReadPiece():
+                        self.eyes.ask(action)
+                    case Unlink(files):
+                        if not self._worker.volatile:
+                            self.checker.unlinked(files)
+                        self.eyes.ask(action)
                     case SetOutput(output, on):
                         self._lamp(output, on)
                     case Publish():
+                        if action.topic.startswith("media/") and not self._worker.volatile:
+                            self.checker.piece(self.central)
                         self.broker.publish(action)
                     case Connect():
                         self.broker.connect(action)
@@ -180,6 +197,7 @@ class World:
         self._clean = False
         self.box.start(self.now(), last_end=last_end, new_journal="", config_hash="0", config_changed=False)
         self._execute()
+        self.eyes.start(*self.checker.files())
         for name, active in self.levels.items():
             self._edge(name, active, initial=True)
         self.tell(Health("desk", "good", "", self.now().mono_s))
@@ -274,7 +292,11 @@ class World:
     def quiet(self) -> bool:
         """Nothing is owed, and nothing is on its way to the disk."""
         return (
-            self.box is not None and not self.box.unrecorded and self._worker.at_rest and sum(self.owes().values()) == 0
+            self.box is not None
+            and not self.box.unrecorded
+            and self._worker.at_rest
+            and sum(self.owes().values()) == 0
+            and self.checker.evidence_rests()
         )
 
     def phases(self) -> dict[str, str | None]:

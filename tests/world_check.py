@@ -4,7 +4,7 @@ import json
 import sqlite3
 from base64 import urlsafe_b64decode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import count, takewhile
 from pathlib import Path
@@ -18,6 +18,7 @@ from agent.identity import verify_chain
 from agent.kinds import CLASSES
 
 PLACE = ("journal", "boxseq", "prevhash", "sig")
+CAMERAS_OF = {"alarm-1": ("gate", "hall"), "counter": ("hall",)}
 SILENT = ("callbox.alarm.holdup", "callbox.alarm.duress")
 
 
@@ -112,6 +113,7 @@ class Checker:
             self._event(seq, body)
         self._debts(central)
         self._cases()
+        self._files(central)
 
     def _event(self, seq: int, body: bytes) -> None:
         event = json.loads(body)
@@ -163,6 +165,70 @@ class Checker:
         found = {name: [case["count"], case["last_seq"], case["acknowledged"]] for name, case in stored.items()}
         if found != wanted:
             raise ViolationError(f"the journal's cases {found} are not those of its events {wanted}")
+
+    # ---- evidence
+
+    def files(self) -> tuple[set[str], tuple[str, ...]]:
+        """Files that the journal knows, and those that are to be unlinked."""
+        assert self._sql is not None
+        known = {name for [name] in self._sql.execute("SELECT sha256 FROM files")}
+        return known, tuple(name for [name] in self._sql.execute("SELECT sha256 FROM garbage"))
+
+    def _files(self, central: Central) -> None:
+        """Central has what the journal says that it has; of each file an event was written with its row."""
+        assert self._sql is not None
+        for name, stored, parked in self._sql.execute("SELECT sha256, stored, parked FROM files"):
+            if stored > central.archive.has.get(name, 0):
+                raise ViolationError(f"{stored} bytes of {name} are at central, it is said; it has less")
+            if parked:
+                raise ViolationError(f"{name} is parked, and nothing was wrong with it")
+
+    def unlinked(self, files: Iterable[str]) -> None:
+        """These go from the disk: that is recorded, and is on the disk."""
+        known, garbage = self.files()
+        if wrong := set(files) & known | set(files) - set(garbage):
+            raise ViolationError(f"{wrong} go from the disk before the journal says so")
+
+    def piece(self, central: Central) -> None:
+        """A piece goes: no alarm of this journal is without a receipt."""
+        for seq in range(self.promised, 0, -1):
+            if self.events[seq - 1]["type"].startswith("callbox.alarm.") and not self._dealt_with(seq, central):
+                raise ViolationError(f"a piece goes, and alarm {seq} is owed")
+
+    def _dealt_with(self, seq: int, central: Central) -> bool:
+        return central.has(self.journal, seq) or seq in central.refused[self.journal]
+
+    def evidence_rests(self) -> bool:
+        """No clip is under way, and central has every file."""
+        assert self._sql is not None
+        [clips], [owed] = (
+            self._sql.execute(query).fetchone()
+            for query in (
+                "SELECT count(*) FROM clips",
+                "SELECT count(*) FROM files WHERE stored < bytes AND NOT parked",
+            )
+        )
+        return bool(clips == owed == 0)
+
+    def evidence_whole(self, central: Central, seen: Counter[str]) -> None:
+        """At the end: every file that an event names is at central, and every clip has its last word."""
+        named, last = set[str](), set[tuple[str, str]]()
+        wanted = set[tuple[str, str]]()
+        for event in self.events:
+            data = event["data"]
+            if event["type"] == "callbox.status.evidence":
+                named |= {file["sha256"] for file in data["files"]}
+                last |= {(data["case"], data["camera"])} if data.get("last") else set()
+            elif event["type"].startswith("callbox.alarm.") and event["subject"] in CAMERAS_OF:
+                wanted |= {(data["case"], camera) for camera in CAMERAS_OF[event["subject"]]}
+            elif event["type"] == "callbox.scan.code":
+                wanted.add((event["id"], "gate"))
+        if missing := [name for name in named if not central.archive.whole(name)]:
+            raise ViolationError(f"files are not at central: {missing}")
+        if open := wanted - last:
+            raise ViolationError(f"clips without their last word: {open}")
+        seen["files at central"] += len(named)
+        seen["clips"] += len(last)
 
     # ---- at the end of a life, and of the world
 

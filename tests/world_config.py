@@ -15,20 +15,24 @@ links: [{url: "mqtt://first"}, {url: "mqtt://second"}]
 central_key: CENTRAL
 drivers: [{id: gpio0, type: gpio}, {id: panel, type: line, port: /dev/panel}]
 inputs:
-  - {id: alarm-1, driver: gpio0, pin: 17, kind: panic}
+  - {id: alarm-1, driver: gpio0, pin: 17, kind: panic, cameras: [gate, hall]}
   - {id: fire-1, driver: gpio0, pin: 18, kind: fire}
-  - {id: counter, driver: gpio0, pin: 5, kind: holdup}
+  - {id: counter, driver: gpio0, pin: 5, kind: holdup, cameras: [hall]}
   - {id: door, driver: gpio0, pin: 22, kind: tamper, debounce_ms: 100}
   - {id: mains, driver: gpio0, pin: 6, kind: ac}
   - {id: key, driver: gpio0, pin: 16, kind: reset}
-  - {id: desk, driver: panel, pressed: '^S:(?P<code>.+)$', kind: scan}
+  - {id: desk, driver: panel, pressed: '^S:(?P<code>.+)$', kind: scan, cameras: [gate]}
+cameras:
+  - {id: gate, source: "rtsp://gate", before_s: 5, after_s: 6}
+  - {id: hall, source: "rtsp://hall", before_s: 0, after_s: 4}
+retention: {media_mb: 0}
 outputs:
   - {id: amber, driver: gpio0, pin: 27, role: feedback, color: amber}
   - {id: green, driver: gpio0, pin: 23, role: feedback, color: green}
   - {id: red, driver: gpio0, pin: 24, role: feedback, color: red}
 operators:
-  - {name: duty, key: OPERATOR, may: [acknowledge, close, resend, test]}
-  - {name: guest, key: GUEST, may: [capture]}
+  - {name: duty, key: OPERATOR, may: [acknowledge, close, resend, test, capture]}
+  - {name: guest, key: GUEST, may: [output]}
 """
 
 

@@ -40,6 +40,7 @@ def storm(world: World) -> None:
         (150, _slow_disk),
         (400, _broken_disk),
         (150, _refusals),
+        (60, world.broker.cut_media),
     ):
         _again(world, every_s, call)
     world.boot()
@@ -81,7 +82,7 @@ def _command(world: World) -> None:
     rng, journal = world.rng, world.checker.journal
     cases = [event["data"]["case"] for event in world.central.rows.values() if "case" in event["data"]]
     trick = rng.choice(TRICKS) if rng.random() < 0.3 else ""
-    match rng.choice(("acknowledge", "close", "close", "resend", "test", "bulletin")):
+    match rng.choice(("acknowledge", "close", "close", "resend", "test", "capture", "bulletin")):
         case "acknowledge" | "close" as verb if cases:
             world.command(verb, {"alarm": rng.choice(cases[-6:]), "note": "seen"}, trick)
         case "resend":
@@ -89,6 +90,8 @@ def _command(world: World) -> None:
             world.command("resend", {"journal": journal, "ranges": [[first, first + rng.randint(0, 30)]]}, trick)
         case "test":
             world.command("test", {"what": "loop"}, trick)
+        case "capture":
+            world.command("capture", {"camera": rng.choice(("gate", "hall")), "after_s": rng.choice((0, 5))}, trick)
         case _:
             world.command("bulletin", {"text": "not in this version"}, "not done here")
 
@@ -162,6 +165,7 @@ def heal(world: World) -> None:
     else:
         raise ViolationError(f"closed, and still open: {world.phases()}; lamps {world.lamps}")
     _all_at_central(world)
+    world.checker.evidence_whole(central, world.seen)
     world.ledger.lives[world.life] = (world.t, False)
     every = {event["id"]: event for event in (*central.rows.values(), *world.checker.events)}
     world.ledger.check(every.values(), world.checker.commands_done(), world.seen)

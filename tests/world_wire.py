@@ -9,13 +9,16 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakebox import b64
 
 from agent.mail import Acked, Answered, Arrived, Connect, Drop, Message, Probe, Publish, SessionDown, SessionUp
+
+if TYPE_CHECKING:
+    from world_eyes import Archive
 
 BATCH_BYTES_MAX = 32_768
 
@@ -39,9 +42,11 @@ class Around(Protocol):
 
 @dataclass
 class Session:
-    """One TCP connection. `out` and `into`: whether bytes still pass from and to the box."""
+    """One TCP connection. `out` and `into`: whether bytes still pass from and to the box. flight: for media."""
 
     name: str
+    media: bool = False
+    flight: int = 0
     up: bool = False
     out: bool = True
     into: bool = True
@@ -70,8 +75,8 @@ class Broker:
 
     @property
     def session(self) -> Session | None:
-        """The newest."""
-        return next(reversed(self.sessions.values()), None)
+        """The newest, but for one for media."""
+        return next((session for session in reversed(self.sessions.values()) if not session.media), None)
 
     def probe(self, action: Probe) -> None:
         """Somebody is there, or not."""
@@ -81,8 +86,8 @@ class Broker:
     def connect(self, action: Connect) -> None:
         world = self.world
         before = self.session
-        session = self.sessions[action.session] = Session(action.session)
-        if before is not None and before.up:
+        session = self.sessions[action.session] = Session(action.session, action.media)
+        if before is not None and before.up and not action.media:
             world.seen["sessions beside another"] += 1
             if world.rng.random() < 0.5:  # both links lead to one broker, which ends the first for the second
                 world.later(world.rng.uniform(0, 0.5), self._end, before, "taken over")
@@ -101,10 +106,10 @@ class Broker:
             self._end(session, "cut")
             return
         session.up = True
-        self.world.seen["sessions"] += 1
+        self.world.seen["sessions for media" if session.media else "sessions"] += 1
         self.world.note(f"session {session.name} up, MQTT {protocol}")
         self.world.tell(SessionUp(session.name, protocol, *self.limits))
-        for message in list(self.waiting):
+        for message in [] if session.media else list(self.waiting):
             self._send(session, message)
 
     def _end(self, session: Session, reason: str) -> None:
@@ -126,6 +131,11 @@ class Broker:
         session, rng = self.sessions.get(message.session), self.world.rng
         if session is None or not session.up:
             return
+        if session.media != message.topic.startswith("media/"):
+            raise ViolationError(f"{message.topic} over session {message.session}")
+        session.flight += session.media
+        if session.flight > min(2, self.limits[0] or 2):
+            raise ViolationError(f"{session.flight} pieces are in flight; the broker takes {self.limits[0]}")
         delay_s = rng.uniform(0.005, 0.3) if self.world.stormy else 0.02
         session.last_out_s = self._in_order(session.last_out_s, delay_s)
         self.world.later(session.last_out_s - self._now(), self._take, session, message)
@@ -158,6 +168,7 @@ class Broker:
 
     def _puback(self, session: Session, token: int, code: int) -> None:
         if session.into:
+            session.flight -= session.media
             self.world.tell(Acked(session.name, token, code))
 
     def _forward(self, topic: str, payload: bytes, crashes: int) -> None:
@@ -176,7 +187,7 @@ class Broker:
             self.waiting.append(message)
             del self.waiting[:-50]
         for session in self.sessions.values():
-            if session.up:
+            if session.up and not session.media:
                 self._send(session, message)
                 return
 
@@ -195,14 +206,20 @@ class Broker:
 
     def cut_line(self, reason: str) -> None:
         """The box's connection breaks; messages in flight are lost, or arrive after those of the next session."""
-        session = self.session
-        if session is None or session.ended:
-            return
-        self.world.seen["links cut"] += 1
-        self.world.note(f"link cut: {reason}")
-        session.up, session.into = False, False
-        session.out = session.out and self.world.rng.random() < 0.3
-        self.world.later(self.world.rng.uniform(0, 4), self._end, session, reason)
+        for session in list(self.sessions.values()):
+            if session.media or session is self.session:
+                self.world.seen["links cut"] += not session.media
+                self.world.note(f"link cut: {reason}")
+                session.up, session.into = False, False
+                session.out = session.out and self.world.rng.random() < 0.3
+                self.world.later(self.world.rng.uniform(0, 4), self._end, session, reason)
+
+    def cut_media(self) -> None:
+        """The session for media alone."""
+        for session in [session for session in self.sessions.values() if session.media and session.up]:
+            self.world.seen["sessions for media cut"] += 1
+            session.up, session.into = False, False
+            self._end(session, "kicked")
 
     def open_half(self) -> None:
         """One direction, or both, carries nothing any more, and nobody is told."""
@@ -237,6 +254,8 @@ class Central:
     broker: Broker
     key: Ed25519PrivateKey
     check: Callable[[str, int, bytes], None]
+    archive: "Archive"
+    journal: str = ""
     stored: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     through: Counter[str] = field(default_factory=Counter)
@@ -253,7 +272,12 @@ class Central:
         if topic == "state":
             state = json.loads(payload)
             if state["online"]:
+                self.journal = state["journal"]
                 self._soon(state["journal"], 0.0)
+            return
+        if kind == "media":
+            self.archive.take(topic, payload)
+            self._soon(self.journal, 0.25)
             return
         bodies = [payload]
         if kind == "batch":
@@ -279,6 +303,7 @@ class Central:
             self.refused[journal][seq] = "poison"
         elif self.stored[journal].setdefault(seq, body) != body:
             raise ViolationError(f"journal {journal}: boxseq {seq} has two bodies at central")
+        self.archive.named(event)
         row = self.rows.setdefault(name, event)
         if row != event and row["journal"] == journal:
             raise ViolationError(f"event {name} has two bodies at central")
@@ -304,7 +329,7 @@ class Central:
             self.world.seen["receipts not sent"] += 1
             return
         through = self.through[journal]
-        receipt: dict[str, Any] = {"journal": journal, "through": through, "media": {}}
+        receipt: dict[str, Any] = {"journal": journal, "through": through, "media": self.archive.told()}
         if not stormy or rng.random() < 0.8:
             receipt["also"] = self._ranges(sorted(seq for seq in self.stored[journal] if seq > through))
         if self.refused[journal]:
@@ -341,6 +366,7 @@ class Central:
             rfc8785.dumps(more),
             self._signed({**more, "journal": "00000000", "through": 10_000}),
             self._signed({**more, "through": 10_000}),
+            self._signed({**receipt, "media": {name: size + 100_000 for name, size in receipt["media"].items()}}),
         )
         self.broker.to_box("receipt", self.world.rng.choice(lies))
         self.broker.to_box("receipt", self._signed(more), retained=True)

@@ -50,13 +50,11 @@ export class Viewer {
       }));
     }
     const old = new Map([...this.stages.children].map((child) => [child.dataset.camera, child]));
-    for (const camera of this.cameras) {
-      const parts = old.get(camera.name) ?? this.makeStage(camera.name);
-      old.delete(camera.name);
-      if (parts.parentNode !== this.stages) this.stages.append(parts);
-      this.fillStage(parts, camera);
+    for (const [index, camera] of this.cameras.entries()) {
+      camera.stage = old.get(camera.name) ?? this.makeStage(camera.name);
+      if (this.stages.children[index] !== camera.stage) this.stages.insertBefore(camera.stage, this.stages.children[index] ?? null);
+      this.fillStage(camera.stage, camera);
     }
-    for (const gone of old.values()) gone.remove();
     this.show();
     if (!this.element.isConnected) requestAnimationFrame(() => this.show()); // what needs its place on the page
   }
@@ -206,7 +204,7 @@ export class Viewer {
       this.slider.setAttribute("aria-valuetext", text);
       this.time.textContent = text;
     }
-    for (const [index, camera] of this.cameras.entries()) this.paint(this.stages.children[index], camera);
+    for (const camera of this.cameras) this.paint(camera.stage, camera);
   }
 
   paint(stage, camera) {

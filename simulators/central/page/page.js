@@ -416,7 +416,7 @@ document.addEventListener("keydown", (event) => {
     doIt();
   }
 });
-document.addEventListener("pointerdown", () => wake());
+document.addEventListener("click", () => wake()); // not sooner: the sound's new word may move what is being clicked
 
 // ---- the bell: two tones, again and again while a prompt alarm waits for a person; once for one that came late
 
