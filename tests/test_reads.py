@@ -166,13 +166,17 @@ def test_the_end_of_the_box_ends_what_waits(bench: Bench) -> None:
 
 def test_a_press_that_a_power_cut_left_without_an_answer_is_told_by_the_next_run(bench: Bench) -> None:
     press(bench)
-    done = press(bench)
-    answer(bench, done, FoundCode("0042", "qr"))
     bench.restart()
-    left = [event["data"] for event in scans(bench) if "reason" in event["data"]]
-    assert [(data["input"], data["reason"]) for data in left] == [("papers", f"pressed at {PRESSED}; {BOX_ENDED}")]
+    [left] = [event["data"] for event in scans(bench)]
+    assert (left["input"], left["reason"]) == ("papers", f"pressed at {PRESSED}; {BOX_ENDED}")
     bench.restart()
-    assert len(scans(bench)) == 2
+    assert len(scans(bench)) == 1
+
+
+def test_a_press_that_had_its_answer_is_told_no_more_by_the_next_run(bench: Bench) -> None:
+    answer(bench, press(bench), FoundCode("0042", "qr"))
+    bench.restart()
+    assert len(scans(bench)) == 1
 
 
 def test_a_disk_that_fails_loses_no_press(bench: Bench) -> None:
