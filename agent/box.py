@@ -41,6 +41,7 @@ from agent.media import Media
 from agent.media_mail import (
     CameraSaid,
     CameraStarted,
+    CodesRead,
     FetchedFiles,
     FetchFiles,
     Filed,
@@ -88,7 +89,7 @@ class Box:
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
         self._media = Media(config, opened, self._recorder, rng, self._out)
-        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media.evidence, self._recorder)
+        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media, self._recorder)
         self._report = Report(config, self._recorder, self._zones, self._media)
         timing = config.timing
         self._uplink = Uplink(
@@ -236,7 +237,9 @@ class Box:
             case FetchedFiles(journal=journal) | SurveyedFiles(journal=journal):
                 if journal == self._recorder.journal:
                     self._media.handle(message)
-            case Filed() | CameraSaid() | CameraStarted() | PieceRead() | PutDone() | Unlinked() | FilesFound():
+            case Filed() | CameraSaid() | CameraStarted() | CodesRead() | PieceRead() | PutDone():
+                self._media.handle(message)
+            case Unlinked() | FilesFound():
                 self._media.handle(message)
             case SessionUp(session=session) if session == self._media.uploads.session:
                 self._media.uploads.up(message, now.mono_s)

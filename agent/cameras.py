@@ -10,22 +10,22 @@ import logging
 import math
 import os
 import random
-import re
 import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from agent import threads
+from agent import camera_words, threads
 from agent.commands import clean
 from agent.mail import Message
-from agent.media_mail import CameraFile, CameraSaid, CameraStarted, Filed, Record, TakePicture
+from agent.media_mail import CameraSaid, CameraStarted, Filed
 
 if TYPE_CHECKING:
     from agent.config import Camera, Config
@@ -58,8 +58,9 @@ LINES_MAX, LINES_S = 1_000, 10.0
 """Lines in so many seconds; more come of no camera."""
 REASON_CHARS_MAX: Final = 300
 QUALITIES: Final = ("good", "offline", "frozen", "dark", "covered", "drift", "gap", "storage")
-SHA256: Final = re.compile("[0-9a-f]{64}")
-MEDIA_TYPE: Final = re.compile("[a-z]+/[a-z0-9.+-]{1,40}")
+
+Previewed = Callable[[Mapping[str, object]], None]
+"""Hears what became of a preview: `{"jpeg": base64, "reason": ""}`, or a reason alone."""
 
 
 class CameraProcess:
@@ -83,19 +84,37 @@ class CameraProcess:
         """Its last one."""
         self.restarts = 0
         self.progress_s = time.monotonic()
+        self._previews: dict[str, Previewed] = {}
+        """Those that wait, by the name that the process knows."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         self._thread = threads.start(self._run, f"camera-{self.id}")
 
-    def tell(self, wish: Record | TakePicture) -> None:
+    def tell(self, wish: camera_words.Wish) -> None:
         """From the loop. What does not get through is told again when the process is a new one."""
-        word = {"picture": wish.at_s} if isinstance(wish, TakePicture) else {"record": [wish.from_s, wish.until_s]}
+        self._send(camera_words.wish(wish))
+
+    def preview(self, ref: str, pixelate: bool, answer: Previewed) -> None:
+        """From the loop: how the camera stands; the answer may come from the thread."""
+        self._previews[ref] = answer
+        if not self._send({"preview": {"ref": ref, "pixelate": pixelate}}):
+            self._previewed({"ref": ref, "reason": "its process does not run; see the trouble of this camera"})
+
+    def _send(self, words: dict[str, Any]) -> bool:
         with self._pipe:
             process = self._process
-            if process is not None and process.stdin is not None:
-                with suppress(OSError, ValueError):  # it has ended, or its pipe is full because it hangs
-                    os.write(process.stdin.fileno(), _line(word))
+            if process is None or process.stdin is None:
+                return False
+            try:
+                os.write(process.stdin.fileno(), camera_words.line(words))
+            except (OSError, ValueError):  # it has ended, or its pipe is full because it hangs
+                return False
+        return True
+
+    def _previewed(self, words: dict[str, Any]) -> None:
+        if answer := self._previews.pop(str(words["ref"]), None):
+            answer({"jpeg": str(words.get("jpeg", "")), "reason": self._plain(str(words.get("reason", "")))})
 
     def end(self) -> None:
         """Asks the process to end: it does within a second, or is killed."""
@@ -140,7 +159,7 @@ class CameraProcess:
     def _once(self) -> str:
         """One life of the process; why it ended."""
         try:
-            first = _line(self._who())
+            first = camera_words.line(self._who())
             process = subprocess.Popen(
                 COMMAND,
                 stdin=subprocess.PIPE,
@@ -166,6 +185,8 @@ class CameraProcess:
             self._process = None
             self.beat = {}
             self._bury(process)
+            for ref in [*self._previews]:
+                self._previewed({"ref": ref, "reason": "its process ended; it is started again"})
 
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         """Ends it: at the end of its input by itself, or by SIGKILL, for a read that blocks hears no other signal."""
@@ -222,7 +243,11 @@ class CameraProcess:
                 case {"quality": str(quality), **more} if quality in QUALITIES:
                     self._say(quality, str(more.get("reason", "")))
                 case {"files": list(files), "through_s": int() | float() as through_s} if math.isfinite(through_s):
-                    self._answer(Filed(self.id, tuple(map(_file, files)), through_s))
+                    self._answer(Filed(self.id, tuple(map(camera_words.file, files)), through_s))
+                case {"read": dict(read)}:
+                    self._answer(camera_words.codes_read(self.id, read, self._plain(str(read["reason"]))))
+                case {"preview": dict(preview)}:
+                    self._previewed(preview)
                 case _:
                     return f"its process said what nobody understands, in {len(line)} bytes"
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -240,10 +265,14 @@ class CameraProcess:
         return f"no picture came for {limit_s:.0f} s" if time.monotonic() > since_s + limit_s else ""
 
     def _say(self, quality: str, reason: str) -> None:
+        self._said = quality
+        self._answer(CameraSaid(self.id, quality, self._plain(reason)))
+
+    def _plain(self, reason: str) -> str:
+        """As others may read it."""
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
-        self._said = quality
-        self._answer(CameraSaid(self.id, quality, clean(reason[:REASON_CHARS_MAX])))
+        return clean(reason[:REASON_CHARS_MAX])
 
     def _who(self) -> dict[str, Any]:
         """The first line. Raises OSError, ValueError where the credentials cannot be read."""
@@ -270,6 +299,7 @@ class Cameras:
     """All of them."""
 
     def __init__(self, config: "Config", folder: Path, answer: Callable[[Message], None]) -> None:
+        self._pixelate, self._previews = config.previews.pixelate, count()
         self._all = {
             camera.id: CameraProcess(camera, folder, config.evidence.recipients, answer) for camera in config.cameras
         }
@@ -279,8 +309,15 @@ class Cameras:
         for camera in self._all.values():
             camera.start()
 
-    def tell(self, wish: Record | TakePicture) -> None:
+    def tell(self, wish: camera_words.Wish) -> None:
         self._all[wish.camera].tell(wish)
+
+    def preview(self, camera: str, answer: Previewed) -> None:
+        """For `callbox preview`: nothing is stored, and nothing is told to central."""
+        if camera in self._all:
+            self._all[camera].preview(str(next(self._previews)), self._pixelate, answer)
+        else:
+            answer({"cameras": [*self._all]})
 
     def stop(self, timeout_s: float) -> None:
         for camera in self._all.values():
@@ -303,33 +340,6 @@ class Cameras:
             shown = {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, "seen_ago_s": ago_s}
             told.append({**shown, **beat})
         return told
-
-
-def _line(words: object) -> bytes:
-    return json.dumps(words).encode() + b"\n"
-
-
-def _file(told: dict[str, Any]) -> CameraFile:
-    """Checked here: the thread that decides trusts it. Raises ValueError, KeyError, TypeError."""
-    if not (
-        SHA256.fullmatch(told["sha256"])
-        and SHA256.fullmatch(told["plain_sha256"])
-        and MEDIA_TYPE.fullmatch(told["media_type"])
-        and type(told["bytes"]) is int
-        and 0 < told["bytes"] < 2**53
-        and 0 <= told["from_s"] <= told["to_s"] < 1e9
-    ):
-        raise ValueError("no file is like that")
-    return CameraFile(
-        sha256=told["sha256"],
-        plain_sha256=told["plain_sha256"],
-        bytes=told["bytes"],
-        media_type=told["media_type"],
-        from_s=told["from_s"],
-        to_s=told["to_s"],
-        encrypted=told.get("encrypted") == "age",
-        key_frame=bool(told.get("key_frame", False)),
-    )
 
 
 def _how(process: "subprocess.Popen[bytes]") -> str:

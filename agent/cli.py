@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     resend.add_argument("--parked", action="store_true", help=t("cli.resend_parked"))
     resend.add_argument("ranges", nargs="*", default=[], type=_range, metavar="RANGE", help=t("cli.resend_ranges"))
     command("keygen", _keygen, box=True)
+    preview = command("preview", _preview, box=True)
+    preview.add_argument("camera", metavar="CAMERA", help=t("cli.preview_camera"))
+    preview.add_argument("--out", type=Path, metavar="FILE.jpg", help=t("cli.preview_out"))
     export = command("export", _export, table=True)
     export.add_argument("case", metavar="CASE", help=t("cli.export_case"))
     for name, metavar in (("events", "FILE"), ("media", "DIR"), ("out", "DIR"), ("identity", "FILE")):
@@ -142,81 +145,15 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _status(args: argparse.Namespace) -> int:
     from agent.status import ask
+    from agent.status_table import status_table
 
     state_dir = _state_dir(args)
     status = ask(state_dir)
     if status is None or not status["armed"]:
         print("{}" if args.json else t("cli.not_running", state_dir=state_dir))
         return NOT_RUNNING
-    print(json.dumps(status, ensure_ascii=False) if args.json else _status_table(status))
+    print(json.dumps(status, ensure_ascii=False) if args.json else status_table(status))
     return FAILED if status["trouble"] else OK
-
-
-def _status_table(status: dict[str, Any]) -> str:
-    link = status["link"]
-    up = t(f"cli.link_{link['state']}") + (f", MQTT {link['protocol']}" if link["protocol"] else "")
-    reason = f" ({link['reason']})" if link["reason"] else ""
-    pending = [f"{name} {count}" for name, count in status["pending"].items() if count and name != "media_bytes"]
-    if media_bytes := status["pending"].get("media_bytes"):
-        pending.append(t("cli.pending_media", megabytes=_megabytes(media_bytes)))
-    rows = [
-        (t("cli.row_box"), f"{status['box']}  {status['name']}  {t('cli.armed')}"),
-        (t("cli.row_link"), f"{up}  {link['url']}  {t('cli.since', seconds=link['since_s'])}{reason}"),
-        *((t("cli.row_links"), _way(way)) for way in status["links"] if len(status["links"]) > 1),
-        *_compliance(status["profile"], status["compliance"]),
-        (t("cli.row_journal"), f"{status['journal']}  {status['seq']}"),
-        (t("cli.row_pending"), ", ".join(pending) or t("cli.none")),
-        (t("cli.row_alarms"), str(status["open_alarms"] or t("cli.none"))),
-    ]
-    for name, entry in status["inputs"].items():
-        value, quality = t(f"cli.value_{entry['value']}"), t(f"cli.quality_{entry['quality']}")
-        rows.append((t("cli.row_input"), f"{name}  {value}  {quality}"))
-    rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
-    rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
-    width = max(_columns(name) for name, _ in rows)
-    return "\n".join(f"{name}{' ' * (width - _columns(name))}  {value}" for name, value in rows)
-
-
-def _way(way: dict[str, Any]) -> str:
-    if way["reason"]:
-        return t("cli.way_failed", **way)
-    return t("cli.way_in_use" if way["in_use"] else "cli.way_spare", url=way["url"])
-
-
-def _camera(camera: dict[str, Any]) -> str:
-    """One line; what its process has not said is left out, and all of it while it has not begun."""
-    shown = [camera["id"], t(f"cli.camera_{camera['quality']}")]
-    if camera.get("codec"):
-        shown += [t("cli.camera_stream", **camera)]
-    if "ring_bytes" in camera:
-        sizes = {name: _megabytes(camera[f"{name}_bytes"]) for name in ("ring", "rss")}
-        shown += [t("cli.camera_memory", ring_s=camera["ring_s"], **sizes)]
-    if camera["restarts"]:
-        shown += [t("cli.camera_restarts", restarts=camera["restarts"])]
-    if camera.get("seen_ago_s") is not None:
-        shown += [t("cli.camera_seen", seen_ago_s=camera["seen_ago_s"])]
-    return "  ".join(shown)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"
-
-
-def _compliance(profile: str, measured: dict[str, Any]) -> list[tuple[str, str]]:
-    """How the profile was kept over the last day, and how soon alarms were at central."""
-    verdict = "cli.compliance_kept" if measured["within"] else "cli.compliance_broken"
-    shown = {**measured, "hours": f"{measured['hours']:.1f}", "available": f"{measured['available']:.3%}"}
-    rows = [(t("cli.row_profile"), t(verdict, profile=profile, **shown))]
-    if measured["alarms"]:
-        rows.append(("", t("cli.compliance_alarms", **measured)))
-    return rows
-
-
-def _columns(text: str) -> int:
-    """Width on a terminal: Chinese characters take two columns."""
-    from unicodedata import east_asian_width
-
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _events(args: argparse.Namespace) -> int:
@@ -335,6 +272,31 @@ def _resend(args: argparse.Namespace) -> int:
     else:
         print(t("cli.resend_done", ranges=shown) if shown else t("cli.resend_nothing"))
     return OK if answer["result"] == "done" else FAILED
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from base64 import b64decode
+
+    from agent.status import ask
+
+    state_dir, camera = _state_dir(args), args.camera
+    answer = ask(state_dir, "preview", camera=camera)
+    if answer is None:
+        print(t("cli.not_running", state_dir=state_dir))
+        return NOT_RUNNING
+    if "cameras" in answer:
+        print(t("cli.preview_no_camera", camera=camera, cameras=", ".join(answer["cameras"]) or t("cli.none")))
+        return FAILED
+    if not answer["jpeg"]:
+        print(t("cli.preview_failed", camera=camera, reason=answer["reason"]))
+        return FAILED
+    file = args.out or Path(f"{camera}.jpg")
+    try:
+        file.write_bytes(b64decode(answer["jpeg"]))
+    except OSError as error:
+        raise BoxError(f"{file}: {error.strerror}", "name another file: --out FILE.jpg") from error
+    print(t("cli.preview_done", camera=camera, file=file))
+    return OK
 
 
 def _keygen(args: argparse.Namespace) -> int:

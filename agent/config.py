@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -20,6 +21,7 @@ from agent.config_model import (
     Link,
     Operator,
     Output,
+    Previews,
     Profile,
     Retention,
     Timing,
@@ -43,10 +45,12 @@ __all__ = [
     "Link",
     "Operator",
     "Output",
+    "Previews",
     "Profile",
     "Retention",
     "Timing",
     "load",
+    "missing_extras",
     "missing_files",
     "notices",
     "schema",
@@ -60,6 +64,9 @@ CODE_KINDS = ("scan", "patrol")
 """Kinds of an input that gives codes. `scan` always does; a patrol point may be a contact too."""
 LATER = ("paths",)
 """Keys that are checked, and that nothing acts on yet."""
+
+EXTRAS = {"camera": ("zxingcpp",), "ocr": ("rapidocr", "onnxruntime")}
+"""Modules of the extras that a camera needs to read; they are looked for, and never imported here."""
 
 M = TypeVar("M", bound=Keys)
 W = TypeVar("W", bound=Wired)
@@ -144,8 +151,12 @@ def _hung(
         codes: bool | None = getattr(made.keys, "codes", None)
         if codes and made.kind not in CODE_KINDS:
             document.error((*at, "kind"), show(made.kind), t("config.codes", kinds=", ".join(CODE_KINDS)))
-        elif codes is False and made.kind == "scan":
+        elif codes is False and made.kind == "scan" and not made.read:
             document.error((*at, "kind"), show(made.kind), t("config.no_codes"))
+        if made.read and (made.kind != "scan" or codes):
+            document.error((*at, "read"), show(", ".join(made.read)), t("config.read_contact"))
+        elif made.read and not made.cameras:
+            document.error((*at, "read"), show(", ".join(made.read)), t("config.read_camera"))
     return made
 
 
@@ -265,6 +276,20 @@ def missing_files(config: Config) -> list[ConfigError]:
     return missing
 
 
+def missing_extras(config: Config) -> list[str]:
+    """What inputs want to read, and what is not installed for it."""
+    wanted = {
+        "camera": [entry.id for entry in config.inputs if "codes" in entry.read],
+        "ocr": [entry.id for entry in config.inputs if {"mrz", "plate"} & {*entry.read}],
+    }
+    return [
+        t("config.notice.extra", inputs=", ".join(inputs), module=module, extra=extra)
+        for extra, inputs in wanted.items()
+        for module in EXTRAS[extra]
+        if inputs and find_spec(module) is None
+    ]
+
+
 def notices(config: Config) -> list[str]:
     """What is allowed, and still worth a word to who reads `callbox check`."""
     said = [t("config.notice.plain", n=n, url=link.url) for n, link in enumerate(config.links) if not link.tls]
@@ -281,6 +306,7 @@ def notices(config: Config) -> list[str]:
         for n, camera in enumerate(config.cameras)
         if camera.path and not camera.path.is_relative_to("/dev") and not camera.path.exists()
     ]
+    said += missing_extras(config)
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     said += [
         t("config.notice.role", n=n, role=output.role)

@@ -188,6 +188,9 @@ class Input(Wired):
     capture: Literal["clip", "picture"] | None = Field(
         None, description="what they record of it; default: a clip, of a scan or a patrol a picture"
     )
+    read: tuple[Literal["codes", "mrz", "plate"], ...] = Field(
+        (), description="of a contact of kind scan: what its first camera reads at each press; mrz and plate need [ocr]"
+    )
     debounce_ms: int = number(0, 1000, "ms", "a change shorter than this is contact bounce, not a change", 20)
 
     @property
@@ -237,6 +240,12 @@ class Camera(Keys):
     def path(self) -> Path | None:
         """Of a device or file; None for an address."""
         return None if "://" in self.source else Path(self.source)
+
+
+class Previews(Keys):
+    """What `callbox preview` shows."""
+
+    pixelate: bool = Field(True, description="in blocks, so that nobody can be recognised")
 
 
 class Evidence(Keys):
@@ -325,6 +334,7 @@ class Config(Keys):
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
     evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None, put=()), description="how evidence is stored")
+    previews: Previews = Field(Previews(pixelate=True), description="what `callbox preview` shows")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )

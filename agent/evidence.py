@@ -121,6 +121,11 @@ class Evidence:
             self._keep(clip)
             self._tell(clip, self._recent[name])
 
+    def read(self, case: str, cls: EventClass, camera: str, at: Stamp, file: CameraFile) -> None:
+        """The picture in which a camera read something is evidence of that, and needs no clip to wait for it."""
+        clip = Clip(case, camera, cls, at.mono_s, at.mono_s, at.mono_s, picture=True)
+        self._tell(clip, [file], last=clip.name not in self._clips)
+
     def filed(self, message: Filed) -> None:
         """Files are on the disk: evidence of every clip that they belong to.
 
@@ -200,7 +205,7 @@ class Evidence:
         if last:
             data["last"] = True
             ended[clip.name] = None
-            del self._clips[clip.name]
+            self._clips.pop(clip.name, None)
         named = self._named.get(clip.camera, ())
         fresh = [file for file in files if file.sha256 not in named]
         seq = self._recorder.next_seq

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent import notify, threads
 from agent.box import Box
-from agent.cameras import Cameras
 from agent.clock import Clock
 from agent.events import Event, Stamp
+from agent.eyes import DONE_HERE, Eyes
 from agent.identity import Signer
 from agent.journal import Journal, Opened
 from agent.mail import (
@@ -35,11 +35,10 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
-from agent.media_mail import FetchFiles, HoldPut, PutFile, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
+from agent.media_mail import FetchFiles, SurveyFiles
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
-from agent.spool import Spool
 from agent.status import Answer, StatusServer
 from agent.storage import Found, await_disk
 from agent.threads import SIGNALS
@@ -50,7 +49,6 @@ from drivers.contract import Reading
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.mqtt import Session
-    from agent.put import Put
 
 log = logging.getLogger("callbox")
 
@@ -85,9 +83,7 @@ class Loop:
         """Sessions to be opened once the box is armed, or that has taken LINK_S."""
         self._link_s = float("inf")
         self._exit = ""
-        self._spool = Spool(config.state_dir, self._mailbox.answer)
-        self._put: Put | None = None
-        self._cameras = Cameras(config, self._spool.folder, self._mailbox.answer)
+        self._eyes = Eyes(config, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
             output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
@@ -159,15 +155,8 @@ class Loop:
         notify.ready(f"armed: {len(self._config.inputs)} inputs")
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
         self._open_sessions()
-        self._begin_evidence()
+        self._eyes.begin(None if self._opened.volatile else self._worker.journal.file_names)
         gc.freeze()  # what a start has built stays: the collector, which stops all for 30 ms to look at it, need not
-
-    def _begin_evidence(self) -> None:
-        """Cameras come after the inputs. In a journal in memory no file is known, and none is touched."""
-        if self._opened.volatile:
-            self._cameras.start()
-        elif self._config.cameras or self._spool.folder.exists():
-            self._spool.begin(self._worker.journal.file_names, self._cameras.start)
 
     def _open_sessions(self) -> None:
         if not self._connects or not (self._armed or time.monotonic() >= self._link_s):
@@ -232,23 +221,15 @@ class Loop:
         return any(isinstance(action, NewJournal) for action in actions)
 
     def _do(self, action: Action) -> None:
+        if isinstance(action, DONE_HERE):
+            self._eyes.do(action)
+            return
         match action:
             case Publish(session):
                 if session in self._sessions:
                     self._sessions[session].publish(action)
             case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
                 self._worker.ask(action)
-            case ReadPiece() | Unlink():
-                self._spool.ask(action)
-            case PutFile():
-                from agent.put import Put  # and with it TLS: as late as paho
-
-                self._put = Put(action, self._spool.folder, self._config.evidence.media_kbps, self._mailbox.answer)
-            case HoldPut(held):
-                if self._put is not None:
-                    self._put.hold(held)
-            case Record() | TakePicture():
-                self._cameras.tell(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
             case Connect():
@@ -298,7 +279,7 @@ class Loop:
         self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())
         memory.close()
         if found.reason:
-            self._spool.begin(found.journal.file_names, lambda: None)
+            self._eyes.order(found.journal.file_names)
         log.info("the disk is back: journal %s", self._worker.name)
         self._salvage(found)
 
@@ -321,15 +302,17 @@ class Loop:
             case {"ask": "resend"}:
                 self._box.resend(request, answer, self._clock.now())
                 self._execute()
+            case {"ask": "preview", "camera": str(camera)}:
+                self._eyes.cameras.preview(camera, answer)
             case _:
-                answer({"error": "unknown request; it knows `status` and `resend`"})
+                answer({"error": "unknown request; it knows `status`, `resend` and `preview`"})
 
     def _status_now(self) -> dict[str, Any]:
         noise = {wire.name: wire.driver.noise for wire in self._wires}
         return {
             **self._box.status(),
             "armed": self._armed,
-            "cameras": self._cameras.status(),
+            "cameras": self._eyes.cameras.status(),
             "noise": noise,
             "dropped_messages": self._mailbox.dropped,
         }
@@ -340,7 +323,7 @@ class Loop:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
         workers |= {f"mqtt {name}": session.progress_s for name, session in self._sessions.items()}
-        return workers | self._cameras.progress()
+        return workers | self._eyes.cameras.progress()
 
     def _feed_watchdog(self, now_s: float) -> None:
         if self._watchdog.due(now_s):
@@ -371,11 +354,9 @@ class Loop:
             self._await_ack(goodbye, until_s)
         for session in self._sessions.values():
             session.close()
-        if self._put is not None:
-            self._put.close()
         for session in self._sessions.values():
             session.join(GOODBYE_S)
-        self._cameras.stop(GOODBYE_S)
+        self._eyes.stop(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
         if self._status is not None:

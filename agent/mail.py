@@ -13,6 +13,7 @@ from agent.kinds import Cause, EventClass
 from agent.media_mail import (
     CameraSaid,
     CameraStarted,
+    CodesRead,
     FetchedFiles,
     FetchFiles,
     Filed,
@@ -22,6 +23,7 @@ from agent.media_mail import (
     PieceRead,
     PutDone,
     PutFile,
+    ReadCodes,
     ReadPiece,
     Record,
     SurveyedFiles,
@@ -170,6 +172,7 @@ Message = (
     | Filed
     | CameraStarted
     | CameraSaid
+    | CodesRead
     | PieceRead
     | PutDone
     | Unlinked
@@ -313,6 +316,7 @@ Action = (
     | SurveyFiles
     | Record
     | TakePicture
+    | ReadCodes
     | ReadPiece
     | PutFile
     | HoldPut

@@ -35,6 +35,8 @@ def run(path: Path) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     sys.setswitchinterval(SWITCH_S)
     config = config_module.load(path)
+    for notice in config_module.missing_extras(config):
+        log.warning("%s", notice)
     lock = take_lock(config.state_dir)
     found = open_journal(config.state_dir) if lock else Found(Journal(None), NO_LOCK)
     if lock is None:

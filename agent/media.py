@@ -1,4 +1,4 @@
-"""Evidence and its way to central as one room of the box: clips, uploads, and which files may go. Pure."""
+"""Evidence and its way to central as one room of the box: clips, reads, uploads, and which files may go. Pure."""
 
 import random
 from dataclasses import replace
@@ -10,6 +10,7 @@ from agent.mail import Action, Write
 from agent.media_mail import (
     CameraSaid,
     CameraStarted,
+    CodesRead,
     FetchedFiles,
     Filed,
     FilesFound,
@@ -22,6 +23,7 @@ from agent.media_mail import (
     Unlinked,
 )
 from agent.models import DiscardedData
+from agent.reads import Reads
 from agent.recorder import Recorder
 from agent.retention import DAY_US, LOOK_S, PAUSE_S, TIGHT_BYTES
 from agent.uplink import Uplink
@@ -35,7 +37,16 @@ FREE_BYTES: Final = 4 * TIGHT_BYTES
 """With less room on the disk files of evidence go: before any event has to."""
 
 MediaMessage = (
-    CameraSaid | CameraStarted | FetchedFiles | Filed | FilesFound | PieceRead | PutDone | SurveyedFiles | Unlinked
+    CameraSaid
+    | CameraStarted
+    | CodesRead
+    | FetchedFiles
+    | Filed
+    | FilesFound
+    | PieceRead
+    | PutDone
+    | SurveyedFiles
+    | Unlinked
 )
 
 
@@ -50,6 +61,7 @@ class Media:
         wish = config.evidence
         self.uploads = Uploads(opened.media_bytes, wish.media_kbps, rng, out, puback_delivers=puback, put=wish.put)
         self.evidence = Evidence(config.cameras, opened.clips, recorder, self.uploads.owed, out)
+        self.reads = Reads(opened.settings, self.evidence, recorder, out)
         self._days, self._bytes = config.retention.days, config.retention.media_mb * 1_000_000
         self._keeps = bool(config.cameras) or opened.media_bytes > 0
         self._look_s = recorder.now.mono_s
@@ -63,6 +75,10 @@ class Media:
                 self.evidence.filed(message)
             case CameraStarted():
                 self.evidence.started(message)
+                self.reads.camera_started(message.camera)
+            case CodesRead():
+                self._keeps = True
+                self.reads.answered(message)
             case CameraSaid():
                 self.evidence.said(message)
                 if message.quality == "storage":
@@ -100,6 +116,7 @@ class Media:
     def tick(self) -> None:
         """Everything that is due."""
         self.evidence.tick()
+        self.reads.tick()
         now = self._recorder.now
         if self._keeps and not self._asked and now.mono_s >= self._look_s and not self._recorder.volatile:
             self._asked = True
@@ -108,7 +125,7 @@ class Media:
 
     def due_s(self) -> float | None:
         """When `tick`, or the uploads, have something to do next."""
-        dues = [self.evidence.due_s(), self.uploads.due_s(self._recorder.now.mono_s)]
+        dues = [self.evidence.due_s(), self.reads.due_s(), self.uploads.due_s(self._recorder.now.mono_s)]
         if self._keeps and not self._asked and not self._recorder.volatile:
             dues.append(self._look_s)
         return min((due for due in dues if due is not None), default=None)

@@ -38,6 +38,27 @@ class CameraFile:
     key_frame: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCode:
+    """A code in a picture. confidence: of what is a candidate and no more (a plate), 0 to 1."""
+
+    code: str
+    format: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDocument:
+    """The zone of a document in a picture. expires: YYYY-MM-DD or "". wrong: names of the check digits that are."""
+
+    layout: str
+    type: str
+    issuer: str
+    number: str
+    expires: str
+    wrong: tuple[str, ...]
+
+
 # ---- in
 
 
@@ -83,6 +104,21 @@ class CameraSaid:
     camera: str
     quality: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodesRead:
+    """What a camera's picture has to read, for the `ReadCodes` of that name. reason: why there is nothing, or not all.
+
+    at_s: when the picture was taken; file: it, on the disk. None: there was none.
+    """
+
+    camera: str
+    ref: str
+    found: tuple[FoundCode | FoundDocument, ...] = ()
+    reason: str = ""
+    at_s: float | None = None
+    file: CameraFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +196,19 @@ class TakePicture:
 
     camera: str
     at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCodes:
+    """To a camera: what lay before it at second `at_s` is read; the answer is `CodesRead` with this `ref`.
+
+    what: `codes`, `mrz`, `plate`.
+    """
+
+    camera: str
+    at_s: float
+    what: tuple[str, ...]
+    ref: str
 
 
 @dataclass(frozen=True, slots=True)

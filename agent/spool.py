@@ -50,7 +50,7 @@ class Spool:
             self._work.put(lambda: self._unlink(request.files))
 
     def begin(self, known: Known, then: Callable[[], None]) -> None:
-        """Makes the folder and puts it in order (docs/evidence.md, crash procedure 5); `then` follows in this thread."""
+        """Makes the folder and puts it in order (docs/evidence.md, crash procedure 5); then goes on in this thread."""
 
         def run() -> None:
             try:

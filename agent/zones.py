@@ -2,6 +2,7 @@
 
 Edge -> debounce -> chatter -> alarm case | trouble of mains or battery | reset
 Code -> scan                      Health -> trouble of the input
+a press of kind scan -> a camera reads
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from agent.alarms import Alarms
 from agent.commands import clean
 from agent.events import Stamp
-from agent.evidence import Evidence
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS, class_of
+from agent.media import Media
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData, ScanData
 from agent.recorder import Recorder
@@ -32,7 +33,7 @@ class Zone:
 
     def __init__(self, entry: "Input", settings: Mapping[str, str]) -> None:
         """settings: the journal's; with what an earlier run told, and with changes that it counted and did not tell."""
-        self.id, self.kind, self.cameras = entry.id, entry.kind, entry.cameras
+        self.id, self.kind, self.cameras, self.entry = entry.id, entry.kind, entry.cameras, entry
         scans = KINDS[entry.kind].event.startswith("scan.")
         self.picture = entry.capture == "picture" or (scans and entry.capture is None)
         self.quality: Quality = "offline"
@@ -55,12 +56,12 @@ class Zones:
         entries: Sequence["Input"],
         settings: Mapping[str, str],
         alarms: Alarms,
-        evidence: Evidence,
+        media: Media,
         recorder: Recorder,
     ) -> None:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
-        self._alarms, self._evidence, self._recorder = alarms, evidence, recorder
+        self._alarms, self._media, self._recorder = alarms, media, recorder
         self._due_s: float | None = None
         self._due_known = False
         for zone in self._zones.values():
@@ -120,6 +121,7 @@ class Zones:
         """The box ends: what was merged until now is told now."""
         for zone in self._zones.values():
             self._sum(zone, float("inf"))
+        self._media.reads.stop()
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
@@ -163,6 +165,9 @@ class Zones:
                 self._alarms.reset(at)
         elif zone.kind == "patrol":
             self._record(zone, {"input": zone.id}, at)
+        elif zone.kind == "scan":
+            if not (isinstance(fact, Pressed) and fact.at_boot):  # the same: nothing is read by itself
+                self._read(zone, at)
         elif zone.chatter.admit(self._recorder.now.mono_s):
             at_boot = isinstance(fact, Pressed) and fact.at_boot
             self._change(zone, pressed, 1, at, at_boot=at_boot)
@@ -202,6 +207,12 @@ class Zones:
             data["cut_chars"] = len(text) - CODE_CHARS_MAX
         self._record(zone, data, self._seen(code.seen_s))
 
+    def _read(self, zone: Zone, at: Stamp) -> None:
+        """The first camera reads, and its picture is evidence; beside it all is as of any scan."""
+        id = self._media.reads.pressed(zone.entry, at)
+        watching = zone.cameras[1:] if zone.picture else zone.cameras
+        self._media.evidence.caused(id, class_of("scan.code"), watching, at, picture=zone.picture)
+
     def _record(self, zone: Zone, data: ScanData, at: Stamp) -> None:
         id = self._recorder.new_id()
         self._recorder.record(KINDS[zone.kind].event, zone.id, data, id=id, at=at)
@@ -211,7 +222,7 @@ class Zones:
         """What the cameras see of it is evidence."""
         if zone.cameras:
             cls = class_of(KINDS[zone.kind].event)
-            self._evidence.caused(case, cls, zone.cameras, at, picture=zone.picture)
+            self._media.evidence.caused(case, cls, zone.cameras, at, picture=zone.picture)
 
     def _seen(self, seen_s: float) -> Stamp:
         """The moment of a reading, by both clocks."""

@@ -1,24 +1,20 @@
 """A look at one key picture: does the camera see anything? Decoded in a process of its own, which lives as long.
 
-    codec, line end, parameter sets and one key picture -> python -m drivers.camera_look -> {"luma", "contrast", "grid"}
+    one key picture -> python -m drivers.camera_look (drivers/picture_child.py) -> {"luma", "contrast", "grid"} or null
 
 A picture that crashes the decoder, or keeps it busy for ever, costs one look. What a row of looks means is pure.
 """
 
 import hashlib
-import io
-import json
 import os
-import resource
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from drivers import picture_child
 from drivers.packets import CameraError, CameraQuality, Stream
 
-CPU_S, WAIT_S, MEMORY_BYTES = 10, 30, 1 << 30
+LIMITS: Final = picture_child.Limits(wait_s=30, cpu_s=10, memory_bytes=1 << 30)
 """A look takes 0.2 s of a desktop's processor and 2 s of a small Pi's; three quarters of it load the library."""
 GRID: Final = (16, 9)
 LOOKS: Final = 3
@@ -59,22 +55,15 @@ def judge(looks: Sequence[Look | None]) -> tuple[CameraQuality, str]:
 
 
 def look(stream: Stream, picture: bytes) -> Look | None:
-    """Looks at a key picture; None where it cannot be decoded. Blocks for WAIT_S at most.
+    """Looks at a key picture; None where it cannot be decoded. Blocks for `LIMITS.wait_s` at most.
 
     Raises CameraError when no look was possible: no memory, no library, a decoder that crashed.
     """
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "drivers.camera_look"],
-            input=stream.codec.encode() + b"\n" + stream.parameter_sets + picture,
-            capture_output=True,
-            check=False,
-            timeout=WAIT_S,
-        )
-        found = json.loads(done.stdout) if done.returncode == 0 else {}
+        found = picture_child.ask("camera_look", LIMITS, stream, picture)
         return None if found is None else Look(**found)
-    except (OSError, subprocess.TimeoutExpired, ValueError, TypeError) as error:
-        raise CameraError(f"no look at a picture was possible: {type(error).__name__}") from None
+    except (CameraError, TypeError) as error:
+        raise CameraError(f"no look at a picture was possible: {error}") from None
 
 
 def measure(codec: str, data: bytes) -> Look | None:
@@ -82,15 +71,8 @@ def measure(codec: str, data: bytes) -> Look | None:
     import cv2
     import numpy as np
 
-    cv2.setNumThreads(1)
     try:
-        if codec == "mjpeg":
-            grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
-        else:
-            file: Any = io.BytesIO(data)  # OpenCV's types know no file of Python's, OpenCV does
-            capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-            got, picture = capture.read()
-            grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if got else None
+        grey = picture_child.decode(codec, data, small=True)
         if grey is None:
             return None
         small = cv2.resize(grey, (160, 90), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -102,15 +84,13 @@ def measure(codec: str, data: bytes) -> Look | None:
 
 
 def main() -> None:
-    """Reads one picture from stdin, prints one line. The limits are its own, so that no thread of a parent forks."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)
-    os.environ |= {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
-    codec = sys.stdin.buffer.readline().decode().strip()
-    seen = measure(codec, sys.stdin.buffer.read())
-    sys.stdout.write(json.dumps(None if seen is None else asdict(seen)) + "\n")
+    os.nice(10)  # nobody waits for it
+    picture_child.serve(_answer)
+
+
+def _answer(asked: dict[str, Any], data: bytes) -> dict[str, Any] | None:
+    seen = measure(asked["codec"], data)
+    return None if seen is None else asdict(seen)
 
 
 if __name__ == "__main__":

@@ -171,9 +171,19 @@ class CameraState:
 
     # ---- how it is
 
+    @property
+    def newest(self) -> Clip | None:
+        """The newest key picture, of a camera that is there."""
+        return self._ring.picture(inf) if self._online else None
+
+    @property
+    def away(self) -> str:
+        """Why the camera is not there; "" where it is, or nobody knows."""
+        return self._away or self._wrong
+
     def to_look_at(self) -> tuple[Stream, bytes] | None:
         """The newest key picture, when it was not looked at before."""
-        newest = self._ring.picture(inf) if self._online else None
+        newest = self.newest
         if newest is None or newest.from_s <= self._looked_s:
             return None
         self._looked_s = newest.from_s

@@ -3,6 +3,7 @@
     thread "camera": opens the source, reads, opens it again -----\
     thread "words":  lines of stdin; its end ends the process -----> inbox -> main: decides (drivers/camera_state.py),
     thread "look":   one at a time, a picture in a child process -/              writes files, says how it goes
+    thread "read":   the same, for those whom somebody asked for -/
 
 Main alone decides, writes and speaks, so a beat says that all of it moves. What is read waits in the inbox: while
 nothing is wanted of it until the next beat, for a thread that is woken for each picture costs more than the picture
@@ -20,12 +21,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from drivers import avi, mpegts
 from drivers.camera_look import Look, look
+from drivers.camera_preview import preview
+from drivers.camera_read import read
+from drivers.camera_reads import BUSY, Asked, Reads
 from drivers.camera_state import CameraState
 from drivers.packet_ring import Clip
 from drivers.packets import CameraError, CameraQuality, Packet, Source, Stream
@@ -59,13 +64,21 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What was found in a picture that somebody asked for."""
+
+    asked: Asked
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """A line of the daemon; None: its end."""
 
     said: dict[str, Any] | None
 
 
-Message = Stream | Packet | Lost | Looked | Word
+Message = Stream | Packet | Lost | Looked | Answered | Word
 
 
 def open_source(source: str) -> Source:
@@ -97,7 +110,8 @@ class Worker:
         now_s = time.monotonic()
         self._state = CameraState(float(who["before_s"]) + SPARE_S, int(who["ring_bytes_max"]), now_s)
         self._beat_s = self._store_s = self._look_due_s = now_s
-        self._looking = False
+        self._looking = self._reading = False
+        self._reads = Reads()
         self._through_s = 0.0
 
     def run(self) -> None:
@@ -106,7 +120,8 @@ class Worker:
         threading.Thread(target=self._read_words, name="words", daemon=True).start()
         while self._take_all():
             now_s = time.monotonic()
-            self._prompt = self._state.wanting
+            self._read_next(now_s)
+            self._prompt = self._state.wanting or self._reads.waiting
             if now_s >= self._store_s:
                 self._store(now_s)
             if (quality := self._state.quality(now_s)) and quality != self._said:
@@ -123,7 +138,8 @@ class Worker:
 
     def _take_all(self) -> bool:
         """Takes what has come, after it was rung for or something is due. False: stdin has ended."""
-        due_s = min(self._beat_s, self._store_s) if self._state.to_store else self._beat_s
+        due_s = min(self._beat_s, self._reads.due_s())
+        due_s = min(due_s, self._store_s) if self._state.to_store else due_s
         self._bell.wait(max(0.0, due_s - time.monotonic()))
         self._bell.clear()
         return all(self._take(self._inbox.popleft()) for _ in range(len(self._inbox)))
@@ -139,15 +155,48 @@ class Worker:
                 self._state.lost(reason)
             case Looked(seen):
                 self._state.looked(seen)
+            case Answered(asked, found):
+                self._reading = False
+                self._answer(asked, found)
             case Word(None):
                 return False
             case Word({"record": [int() | float() as from_s, int() | float() as until_s]}):
                 self._state.record(from_s, until_s)
             case Word({"picture": int() | float() as at_s}):
                 self._state.picture(at_s)
+            case Word({"read": {"ref": str() as ref, "at_s": int() | float() as at_s, "what": [*what]}}):
+                self._ask(Asked("read", ref, at_s, time.monotonic(), {"what": what}))
+            case Word({"preview": {"ref": str() as ref, "pixelate": bool() as pixelate}}):
+                self._ask(Asked("preview", ref, -inf, time.monotonic(), {"pixelate": pixelate}))
             case Word(said):
                 _log(f"understood nothing of a line with {sorted(said or ())}")
         return True
+
+    def _ask(self, asked: Asked) -> None:
+        if not self._reads.ask(asked):
+            self._answer(asked, {"reason": BUSY})
+
+    def _read_next(self, now_s: float) -> None:
+        """Pictures for all that wait for theirs; the oldest goes to a child, if none is there now."""
+        if self._reads.waiting:
+            self._reads.pick(self._state.newest, self._state.away, now_s)
+        while not self._reading and (asked := self._reads.take(now_s)):
+            if asked.reason or asked.clip is None:
+                self._answer(asked, {"reason": asked.reason})
+                continue
+            self._reading = True
+            picture = asked.clip.stream, asked.clip.pictures[0].packet.data
+            threading.Thread(target=self._read, args=(asked, *picture), name="read", daemon=True).start()
+
+    def _answer(self, asked: Asked, found: dict[str, Any]) -> None:
+        """Says what was found. The picture of a read is evidence: it is on the disk when it is named."""
+        answer = {"ref": asked.ref, "at_s": asked.clip.from_s if asked.clip else None, "reason": "", **found}
+        if asked.kind == "read" and asked.clip:
+            try:
+                answer["file"] = self._file(asked.clip, alone=True)
+            except VaultError as error:
+                answer["reason"] = f"{answer['reason']}; its picture is not stored: {error}".removeprefix("; ")
+        self._say({asked.kind: answer})
 
     def _store(self, now_s: float) -> None:
         """Stores what is next and tells of it. One file, so that whoever waits for a beat does not wait for many."""
@@ -206,6 +255,16 @@ class Worker:
         except CameraError as error:
             _log(str(error))
         self._looking = False
+
+    def _read(self, asked: Asked, stream: Stream, picture: bytes) -> None:
+        try:
+            if asked.kind == "read":
+                found = read(stream, picture, asked.more["what"])
+            else:
+                found = {"jpeg": preview(stream, picture, pixelate=asked.more["pixelate"])}
+        except CameraError as error:
+            found = {"reason": str(error)}
+        self._put(Answered(asked, found))
 
     def _read_camera(self) -> None:
         failures = 0

@@ -50,6 +50,7 @@ from agent.media_mail import (
     Filed,
     OwedFile,
     PieceRead,
+    ReadCodes,
     ReadPiece,
     Record,
     SurveyedFiles,
@@ -220,7 +221,7 @@ class Bench:
         self.lit: set[str] = set()
         self.spool: dict[str, bytes] = {}
         """Files of evidence by name."""
-        self.wishes: list[Record | TakePicture] = []
+        self.wishes: list[Record | TakePicture | ReadCodes] = []
         """What cameras were told."""
         self.media: list[Connect] = []
         """Sessions for media."""
@@ -281,7 +282,7 @@ class Bench:
                 for name in files:
                     self.spool.pop(name, None)
                 self.box.handle(Unlinked(files), self.stamp)
-            case Record() | TakePicture():
+            case Record() | TakePicture() | ReadCodes():
                 self.wishes.append(action)
             case Survey():
                 self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)

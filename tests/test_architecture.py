@@ -16,6 +16,7 @@ SIMULATORS = sorted((ROOT / "simulators").rglob("*.py"))
 PURE = {
     "alarms",
     "box",
+    "camera_words",
     "canonical",
     "central",
     "commands",
@@ -39,6 +40,7 @@ PURE = {
     "outbox",
     "puts",
     "ranges",
+    "reads",
     "recorder",
     "report",
     "retention",
@@ -50,7 +52,7 @@ PURE = {
     "zones",
 }
 """What decides: values and the time in, values out."""
-PURE_DRIVERS = {"avi", "frame_clock", "jpeg", "mpegts", "nal", "packet_ring", "packets"}
+PURE_DRIVERS = {"avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"}
 """The same in the camera process."""
 
 IO = {
@@ -91,7 +93,12 @@ DOORS = {
     "gpiozero": {"drivers/gpio.py"},
     "serial": {"drivers/serial_port.py"},
     # in the camera processes and their looks, and in `callbox export` at central
-    "cv2": {"drivers/cv2_source.py", "drivers/camera_look.py", "agent/export_decode.py"},
+    "cv2": {
+        *("drivers/cv2_source.py", "drivers/picture_child.py", "drivers/camera_look.py", "drivers/camera_preview.py"),
+        "agent/export_decode.py",
+    },
+    "zxingcpp": {"drivers/camera_read.py"},
+    "rapidocr": {"drivers/camera_read.py"},
     "pyrage": {"drivers/vault.py", "agent/export_files.py"},
 }
 IMPURE_BUILT_IN = {"open", "input", "print", "exec", "eval"}

@@ -20,7 +20,15 @@ from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_
 from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
-from agent.media_mail import CameraSaid, SurveyedFiles
+from agent.media_mail import (
+    CameraFile,
+    CameraSaid,
+    CodesRead,
+    FoundCode,
+    FoundDocument,
+    ReadCodes,
+    SurveyedFiles,
+)
 from simulators.broker import Broker
 from simulators.central.server import OPERATOR
 from simulators.central.wire import command, verify
@@ -226,6 +234,7 @@ def everything() -> Bench:
         f"  - {{id: {kind}-1, driver: gpio0, pin: {40 + n}, kind: {kind}}}\n" for n, kind in enumerate(kinds)
     )
     cameras = "cameras:\n  - {id: front, source: 'rtsp://10.0.0.20/'}\n"
+    more += "  - {id: papers, driver: gpio0, pin: 50, kind: scan, cameras: [front], read: [codes, mrz, plate]}\n"
     seeing = YAML.replace("kind: panic}", "kind: panic, cameras: [front]}")
     bench = Bench(seeing.replace("outputs:\n", more + cameras + "outputs:\n"), start=False)
     bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
@@ -253,6 +262,12 @@ def everything() -> Bench:
     bench.command("resend", {"journal": bench.journal.name, "ranges": [[1, 2]]})
     bench.command("test", {"what": "loop"})
     bench.command("capture", {"camera": "front", "after_s": 1})
+    bench.press("papers")
+    [read] = [wish for wish in bench.wishes[-1:] if isinstance(wish, ReadCodes)]
+    passport = FoundDocument("td3", "P", "UTO", "L898902C3", "2012-04-15", ("composite",))
+    things = FoundCode("x" * 9_000, "qr"), passport, FoundCode("京A12345", "plate", 0.9)
+    told = CameraFile("ab" * 32, "cd" * 32, 1000, "image/jpeg", bench.now_s, bench.now_s, key_frame=True)
+    bench.say(CodesRead("front", read.ref, things, "and a reason", bench.now_s, told))
     bench.say(CameraSaid("front", "frozen", "the same picture for a minute"))
     bench.say(CameraSaid("front", "good", ""))
     bench.filed("front", (b"a picture", bench.now_s, bench.now_s), through_s=0, key_frame=True)

@@ -155,7 +155,7 @@ def test_the_driver_of_the_page_on_drivers_works_as_it_stands_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "check", "demo", "status", "events", "resend", "verify", "fsck", "keygen", "export"]
+    "name", ["run", "check", "demo", "status", "events", "resend", "verify", "fsck", "keygen", "preview", "export"]
 )
 def test_every_command_of_the_contract_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"`callbox {name}" in (ROOT / "docs/contract.md").read_text(encoding="utf-8")

@@ -82,6 +82,20 @@ def test_several_askers_at_once_are_all_answered(tmp_path: Path, loop: Loop) -> 
     assert answers == [loop.answer] * 4
 
 
+def test_one_turn_of_the_loop_answers_all_who_have_asked_by_then(tmp_path: Path) -> None:
+    woken, answers = threading.Semaphore(0), list[Any]()
+    server = StatusServer(tmp_path, woken.release)
+    askers = [threading.Thread(target=lambda: answers.append(ask(tmp_path))) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    assert all(woken.acquire(timeout=DEADLINE_S) for _ in askers)
+    server.serve(lambda _, answer: answer({"armed": True}))
+    for asker in askers:
+        asker.join(DEADLINE_S)
+    server.close()
+    assert answers == [{"armed": True}] * 2
+
+
 def test_where_nothing_runs_there_is_no_answer(tmp_path: Path) -> None:
     assert ask(tmp_path) is None
     assert ask(tmp_path / "no" / "such") is None

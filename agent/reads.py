@@ -1,0 +1,157 @@
+"""Papers under a camera: somebody presses, the camera reads, and what it found is told. Pure, in virtual time.
+
+press -> ReadCodes -> camera process -> CodesRead -> scan.code, scan.document, and the picture as evidence of the first
+
+Nothing is read but for a press. Each press ends in an event, whatever becomes of the camera: it is remembered on the
+disk from the press on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from agent.commands import clean
+from agent.events import Stamp, rfc3339
+from agent.evidence import Evidence
+from agent.kinds import class_of
+from agent.mail import Action
+from agent.media_mail import CodesRead, FoundCode, FoundDocument, ReadCodes
+from agent.models import DocumentData, ScanData
+from agent.recorder import Recorder
+
+if TYPE_CHECKING:
+    from agent.config import Input
+
+ANSWER_S: Final = 75.0
+"""A camera answers within 61 s, also when others are read before (docs/evidence.md): after this nobody will."""
+WAITING_MAX: Final = 20
+"""Presses without an answer: more are a button that rattles."""
+CODE_CHARS_MAX: Final = 8_000
+"""Of a code; it keeps an event under 64 KB however its characters are written."""
+STARTED_ANEW: Final = "the camera's process was started anew meanwhile; press again"
+BOX_ENDED: Final = "the box ended before the camera had read; press again"
+NO_ANSWER: Final = f"the camera gave no answer within {ANSWER_S:.0f} s; see its trouble"
+TOO_MANY: Final = f"{WAITING_MAX} presses wait for their cameras already; look at the button"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A press without an answer. id: of the first event that it will leave."""
+
+    id: str
+    input: str
+    camera: str
+    at: Stamp
+
+
+class Reads:
+    """The presses that wait for a camera."""
+
+    def __init__(self, settings: Mapping[str, str], evidence: Evidence, recorder: Recorder, out: list[Action]) -> None:
+        """settings: the journal's; with the presses that an earlier run did not end."""
+        self._evidence, self._recorder, self._out = evidence, recorder, out
+        self._waiting: dict[str, Waiting] = {}
+        self._left = {
+            name.removeprefix(_reading("")): times.split()
+            for name, times in settings.items()
+            if name.startswith(_reading("")) and times
+        }
+        """When an input was pressed in an earlier run, which ended before the answer."""
+
+    # ---- in
+
+    def pressed(self, entry: "Input", at: Stamp) -> str:
+        """Somebody wants to know what lies before the first camera of an input; the id of the event to come."""
+        wait = Waiting(self._recorder.new_id(), entry.id, entry.cameras[0], at)
+        if len(self._waiting) >= WAITING_MAX:
+            self._tell(wait, CodesRead(wait.camera, wait.id, reason=TOO_MANY))
+            return wait.id
+        self._waiting[wait.id] = wait
+        self._keep(wait.input)
+        self._out.append(ReadCodes(wait.camera, at.mono_s, entry.read, wait.id))
+        return wait.id
+
+    def answered(self, message: CodesRead) -> None:
+        """What the camera found. An answer that comes too late is none."""
+        if wait := self._waiting.pop(message.ref, None):
+            self._tell(wait, message)
+            self._keep(wait.input)
+
+    def camera_started(self, camera: str) -> None:
+        """Its process is a new one, and knows nothing of what was asked before."""
+        self._end([wait for wait in self._waiting.values() if wait.camera == camera], STARTED_ANEW)
+
+    def tick(self) -> None:
+        """What has waited long enough, and what an earlier run has left."""
+        left, self._left = self._left, {}
+        for input_id, times in left.items():
+            for time in times:
+                data: ScanData = {"input": input_id, "reason": f"pressed at {time}; {BOX_ENDED}"}
+                self._recorder.record("scan.code", input_id, data)
+            self._keep(input_id)
+        now_s = self._recorder.now.mono_s
+        self._end([wait for wait in self._waiting.values() if now_s >= wait.at.mono_s + ANSWER_S], NO_ANSWER)
+
+    def due_s(self) -> float | None:
+        """When `tick` has something to say next."""
+        return min((wait.at.mono_s + ANSWER_S for wait in self._waiting.values()), default=None)
+
+    def stop(self) -> None:
+        """The box ends."""
+        self._end([*self._waiting.values()], BOX_ENDED)
+
+    # ---- out
+
+    def _end(self, waits: list[Waiting], reason: str) -> None:
+        for wait in waits:
+            self.answered(CodesRead(wait.camera, wait.id, reason=reason))
+
+    def _keep(self, input_id: str) -> None:
+        """What the next run has to end, should this one be cut off."""
+        times = [rfc3339(wait.at.wall_us) for wait in self._waiting.values() if wait.input == input_id]
+        self._recorder.keep({_reading(input_id): " ".join(times)})
+
+    def _tell(self, wait: Waiting, read: CodesRead) -> None:
+        """An event for each thing found, or one that says why there is none; the picture is evidence of the first."""
+        id = wait.id
+        for found in read.found or (None,):
+            if isinstance(found, FoundDocument):
+                self._recorder.record("scan.document", wait.input, self._document(wait, read, found), id=id, at=wait.at)
+            else:
+                self._recorder.record("scan.code", wait.input, self._code(wait, read, found), id=id, at=wait.at)
+            id = self._recorder.new_id()
+        if read.file is not None:
+            self._evidence.read(wait.id, class_of("scan.code"), wait.camera, wait.at, read.file)
+
+    def _code(self, wait: Waiting, read: CodesRead, found: FoundCode | None) -> ScanData:
+        data: ScanData = {"input": wait.input, "camera": wait.camera}
+        if read.at_s is not None:
+            data["taken"] = self._taken(read.at_s)
+        if read.reason:
+            data["reason"] = read.reason
+        if found is None:
+            return data
+        text = clean(found.code)
+        data["code"], data["format"] = text[:CODE_CHARS_MAX], found.format
+        if len(text) > CODE_CHARS_MAX:
+            data["cut_chars"] = len(text) - CODE_CHARS_MAX
+        if found.confidence is not None:
+            data["candidate"], data["confidence"] = True, found.confidence
+        return data
+
+    def _document(self, wait: Waiting, read: CodesRead, found: FoundDocument) -> DocumentData:
+        told = {"layout": found.layout, "type": found.type, "issuer": found.issuer, "number": found.number}
+        told |= {"expires": found.expires} if found.expires else {}
+        told |= {"taken": self._taken(read.at_s)} if read.at_s is not None else {}
+        told |= {"reason": read.reason} if read.reason else {}
+        data = {"input": wait.input, "camera": wait.camera, "wrong": [*found.wrong], **told}
+        return cast(DocumentData, data)
+
+    def _taken(self, mono_s: float) -> str:
+        now = self._recorder.now
+        return rfc3339(now.wall_us - round((now.mono_s - mono_s) * 1e6))
+
+
+def _reading(input_id: str) -> str:
+    """The journal's setting that holds when an input was pressed, of presses without an answer."""
+    return f"reading {input_id}"
