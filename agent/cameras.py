@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("callbox")
 
-COMMAND: Final = (sys.executable, "-m", "drivers.camera_worker")
+COMMAND: Final = (sys.executable, "-P", "-m", "drivers.camera_worker")
 RING_BYTES_MAX: Final = 33_554_432
 """Of the pictures before: 10 s at 25 Mbit/s."""
 RSS_BYTES_MAX: Final = 268_435_456
 """Of a process: its ring, its codecs, and as much again."""
+OOM_SCORE_ADJ: Final = "500"
+"""Of a process (proc(5), /proc/pid/oom_score_adj, -1000 to 1000): when memory runs out a camera goes first."""
 LOOK_S: Final = 60.0
 SILENT_S: Final = 5.0
 """A process that says nothing for so long hangs; it beats once a second."""
@@ -170,6 +172,8 @@ class CameraProcess:
             return f"it cannot be started: {error}"
         try:
             assert process.stdin is not None  # noqa: S101  both are pipes
+            with suppress(OSError):  # it would have the daemon's own, which goes last
+                Path(f"/proc/{process.pid}/oom_score_adj").write_text(OOM_SCORE_ADJ)
             os.write(process.stdin.fileno(), first)
             os.set_blocking(process.stdin.fileno(), False)
             self._lines, self._process = 0, process
@@ -327,11 +331,15 @@ class Cameras:
         return {f"camera {camera.id}": camera.progress_s for camera in self._all.values() if camera._thread}
 
     def status(self) -> list[dict[str, Any]]:
-        """For `callbox status`."""
-        return [
-            {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, **camera.beat}
-            for camera in self._all.values()
-        ]
+        """For `callbox status`: the last beat of each; seen_ago_s: when the last good picture came."""
+        now_s, told = time.monotonic(), []
+        for camera in self._all.values():
+            beat = camera.beat
+            seen_s = beat.get("seen_s")
+            ago_s = None if seen_s is None else round(max(0.0, now_s - seen_s), 1)
+            shown = {"id": camera.id, "quality": camera.quality, "restarts": camera.restarts, "seen_ago_s": ago_s}
+            told.append({**shown, **beat})
+        return told
 
 
 def _how(process: "subprocess.Popen[bytes]") -> str:

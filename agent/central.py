@@ -78,6 +78,7 @@ class Central:
             if self._noise.admit(self._recorder.now.mono_s):
                 self._out.append(Say("warning", f"receipt refused: {error.reason}"))
             return
+        self._media.uploads.puts.named(receipt.put, receipt.put_refused)
         self.delivered(stored)
         if not receipt.refused:
             return

@@ -5,6 +5,7 @@ import json
 import re
 import select
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -129,7 +130,7 @@ def _check(args: argparse.Namespace) -> int:
         return OK
     for notice in notices:
         print(t("cli.notice", text=notice))
-    counts = {name: len(getattr(config, name)) for name in ("inputs", "outputs", "links")}
+    counts = {name: len(getattr(config, name)) for name in ("inputs", "outputs", "cameras", "links")}
     print(t("cli.config_good", file=args.file, **counts))
     return OK
 
@@ -159,7 +160,9 @@ def _status_table(status: dict[str, Any]) -> str:
     link = status["link"]
     up = t(f"cli.link_{link['state']}") + (f", MQTT {link['protocol']}" if link["protocol"] else "")
     reason = f" ({link['reason']})" if link["reason"] else ""
-    pending = [f"{name} {count}" for name, count in status["pending"].items() if count]
+    pending = [f"{name} {count}" for name, count in status["pending"].items() if count and name != "media_bytes"]
+    if media_bytes := status["pending"].get("media_bytes"):
+        pending.append(t("cli.pending_media", megabytes=_megabytes(media_bytes)))
     rows = [
         (t("cli.row_box"), f"{status['box']}  {status['name']}  {t('cli.armed')}"),
         (t("cli.row_link"), f"{up}  {link['url']}  {t('cli.since', seconds=link['since_s'])}{reason}"),
@@ -172,6 +175,7 @@ def _status_table(status: dict[str, Any]) -> str:
     for name, entry in status["inputs"].items():
         value, quality = t(f"cli.value_{entry['value']}"), t(f"cli.quality_{entry['quality']}")
         rows.append((t("cli.row_input"), f"{name}  {value}  {quality}"))
+    rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
     return "\n".join(f"{name}{' ' * (width - _columns(name))}  {value}" for name, value in rows)
@@ -181,6 +185,25 @@ def _way(way: dict[str, Any]) -> str:
     if way["reason"]:
         return t("cli.way_failed", **way)
     return t("cli.way_in_use" if way["in_use"] else "cli.way_spare", url=way["url"])
+
+
+def _camera(camera: dict[str, Any]) -> str:
+    """One line; what its process has not said is left out, and all of it while it has not begun."""
+    shown = [camera["id"], t(f"cli.camera_{camera['quality']}")]
+    if camera.get("codec"):
+        shown += [t("cli.camera_stream", **camera)]
+    if "ring_bytes" in camera:
+        sizes = {name: _megabytes(camera[f"{name}_bytes"]) for name in ("ring", "rss")}
+        shown += [t("cli.camera_memory", ring_s=camera["ring_s"], **sizes)]
+    if camera["restarts"]:
+        shown += [t("cli.camera_restarts", restarts=camera["restarts"])]
+    if camera.get("seen_ago_s") is not None:
+        shown += [t("cli.camera_seen", seen_ago_s=camera["seen_ago_s"])]
+    return "  ".join(shown)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB"
 
 
 def _compliance(profile: str, measured: dict[str, Any]) -> list[tuple[str, str]]:
@@ -319,26 +342,20 @@ def _resend(args: argparse.Namespace) -> int:
 
 
 def _preview(args: argparse.Namespace) -> int:
-    from base64 import b64decode
-
     from agent.status import ask
 
     state_dir, camera = _state_dir(args), args.camera
-    answer = ask(state_dir, "preview", camera=camera)
-    if answer is None:
+    if (answer := ask(state_dir, "preview", camera=camera)) is None:
         print(t("cli.not_running", state_dir=state_dir))
         return NOT_RUNNING
-    if "cameras" in answer:
-        print(t("cli.preview_no_camera", camera=camera, cameras=", ".join(answer["cameras"]) or t("cli.none")))
+    if not answer.get("jpeg"):
+        told = {"cameras": ", ".join(answer.get("cameras", [])) or t("cli.none"), "reason": answer.get("reason")}
+        print(t("cli.preview_no_camera" if "cameras" in answer else "cli.preview_failed", camera=camera, **told))
         return FAILED
-    if not answer["jpeg"]:
-        print(t("cli.preview_failed", camera=camera, reason=answer["reason"]))
-        return FAILED
-    file = args.out or Path(f"{camera}.jpg")
     try:
-        file.write_bytes(b64decode(answer["jpeg"]))
+        (file := args.out or Path(f"{camera}.jpg")).write_bytes(b64decode(answer["jpeg"]))
     except OSError as error:
-        raise BoxError(f"{file}: {error.strerror}", "name another file: --out FILE.jpg") from error
+        raise BoxError(f"{error.filename}: {error.strerror}", "name another file: --out FILE.jpg") from error
     print(t("cli.preview_done", camera=camera, file=file))
     return OK
 

@@ -6,7 +6,7 @@ Nothing here is trusted: bytes from a broker that somebody else may own.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -20,6 +20,9 @@ RESEND_RANGES_MAX: Final = 1_000
 NOTE_CHARS_MAX: Final = 1_000
 OPERATOR_PREFIX: Final = "/operators/"
 SEQ: Final = re.compile("[1-9][0-9]{0,15}")
+ADDRESS: Final = re.compile(r"https?://[\w.~:\[\]-]+/[\w\-.~:/?\[\]@!$&'()*+,;=%]*", re.ASCII)
+"""Of RFC 3986, section 2: no user information, no fragment, no space, nothing that controls a terminal or a header."""
+ADDRESS_CHARS_MAX: Final = 2_000
 SHA256: Final = re.compile("[0-9a-f]{64}")
 VERB_PREFIX: Final = "callbox.command."
 DONE_HERE: Final = ("acknowledge", "close", "resend", "test", "capture")
@@ -55,6 +58,9 @@ class Receipt:
     refused: Mapping[int, str]
     batch: int | None
     media: Mapping[str, int]
+    put: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Addresses for files; what of them cannot be right is left out, and `put_refused` says why."""
+    put_refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,10 @@ def _natural(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= ADDRESS_CHARS_MAX and ADDRESS.fullmatch(value) is not None
+
+
 def ranges(value: object, most: int) -> tuple[Range, ...]:
     """[[first, last], ...] as pairs. Raises ValueError."""
     if not isinstance(value, list) or len(value) > most:
@@ -119,6 +129,9 @@ def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> R
     media = message.get("media", {})
     if not isinstance(media, dict) or not all(SHA256.fullmatch(name) and _natural(n) for name, n in media.items()):
         raise RefusedError("`media` must map the SHA-256 of a file, 64 hex digits, to a number of bytes")
+    named = message.get("put", {})
+    named = named if isinstance(named, dict) else {"": named}
+    put = {name: address for name, address in named.items() if SHA256.fullmatch(name) and _is_address(address)}
     try:
         also = ranges(message.get("also", []), RANGES_MAX)
     except ValueError as error:
@@ -130,6 +143,11 @@ def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> R
         {int(seq): clean(reason[:NOTE_CHARS_MAX]) for seq, reason in refused.items()},
         batch if _natural(batch) else None,
         media,
+        put,
+        ""
+        if len(put) == len(named)
+        else "each is https://HOST/..., of a file by its SHA-256, 64 hex digits, without user"
+        f" or fragment, and has at most {ADDRESS_CHARS_MAX} characters",
     )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, model_validator
 
 from agent.config_errors import Fault, KeyPath, show
-from agent.config_types import Ed25519Key, File, Keys, Name, Slug, Url, number, secrets, wrong
+from agent.config_types import CameraSource, Ed25519Key, File, Keys, Name, PutPrefix, Slug, number, secrets, wrong
 from agent.text import t
 from drivers.contract import DriverType
 
@@ -225,10 +225,21 @@ class Camera(Keys):
     """A camera whose pictures are evidence."""
 
     id: Name = Field(description="its name, for inputs")
-    source: Url = Field(min_length=1, description="rtsp://, http(s):// (MJPEG), /dev/videoN or a file")
+    source: CameraSource = Field(min_length=1, description="rtsp://, http(s):// (MJPEG), /dev/videoN or a file")
     credentials_file: File | None = Field(None, description="file that holds USER:PASSWORD of the camera")
     before_s: int = number(0, 60, "s", "kept from before an alarm", 10)
     after_s: int = number(1, 300, "s", "recorded after an alarm", 20)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.credentials_file and self.path:
+            raise wrong(Fault(("credentials_file",), str(self.path), t("config.credentials")))
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """Of a device or file; None for an address."""
+        return None if "://" in self.source else Path(self.source)
 
 
 class Previews(Keys):
@@ -245,6 +256,10 @@ class Evidence(Keys):
     )
     media_kbps: int | None = number(
         8, 1_000_000, "kbit/s", "files are sent no faster than this; default: as fast as the line is", None
+    )
+    put: tuple[PutPrefix, ...] = Field(
+        (),
+        description="how addresses that central names for a file's HTTPS PUT must begin; none: files go over MQTT",
     )
 
 
@@ -318,7 +333,7 @@ class Config(Keys):
     inputs: tuple[Input, ...] = Field((), description="buttons, contacts, zones, scanners")
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
-    evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None), description="how evidence is stored")
+    evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None, put=()), description="how evidence is stored")
     previews: Previews = Field(Previews(pixelate=True), description="what `callbox preview` shows")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"

@@ -3,8 +3,10 @@
 import base64
 import binascii
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -14,6 +16,8 @@ from agent.text import t
 
 # Otherwise pydantic reads the metadata of every installed package, to ask whether one wants to have a hand in this.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+LOOPBACK: Final = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 
 
 def wrong(*faults: Fault) -> PydanticCustomError:
@@ -49,9 +53,38 @@ def secrets(url: str) -> list[Fault]:
     return [Fault((), f"{scheme}://***@…", t("config.no_secret"))] if "@" in rest.partition("/")[0] else []
 
 
-def _without_secret(url: str) -> str:
+CAMERA_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+
+
+def _camera_source(source: str, info: ValidationInfo) -> str:
+    if faults := secrets(source):
+        raise wrong(*faults)
+    if "://" not in source and source.strip():
+        return str(_from_config_folder(Path(source), info))
+    try:
+        parts = urlsplit(source)
+        ok = parts.scheme in CAMERA_SCHEMES and parts.hostname and parts.port != 0 and not re.search(r"\s", source)
+    except ValueError:  # a port that is none, a bracket that is not closed
+        ok = False
+    if not ok:
+        raise wrong(Fault((), show(source), t("config.source")))
+    return source
+
+
+def _put_prefix(url: str) -> str:
+    """The beginning of addresses: closed by a /, so that no other host or folder begins alike."""
     if faults := secrets(url):
         raise wrong(*faults)
+    try:
+        parts = urlsplit(url)
+        host, ok = parts.hostname or "", parts.port != 0
+    except ValueError:  # a port that is none, a bracket that is not closed
+        host, ok = "", False
+    scheme = parts.scheme == "https" or (parts.scheme == "http" and LOOPBACK.fullmatch(host)) if ok else False
+    if not (
+        host and scheme and url.endswith("/") and re.fullmatch(r"https?://[!-~]+", url) and not set("?#") & set(url)
+    ):
+        raise wrong(Fault((), show(url), t("config.put")))
     return url
 
 
@@ -62,7 +95,9 @@ Ed25519Key = Annotated[
 File = Annotated[Path, AfterValidator(_from_config_folder)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
-Url = Annotated[str, AfterValidator(_without_secret)]
+PutPrefix = Annotated[str, AfterValidator(_put_prefix)]
+CameraSource = Annotated[str, AfterValidator(_camera_source)]
+"""An address, or the whole path of a device or file."""
 
 
 class Keys(BaseModel):

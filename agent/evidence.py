@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from agent.events import Stamp, rfc3339
-from agent.kinds import EventClass
-from agent.mail import Action, Write
+from agent.kinds import CLASSES, EventClass
+from agent.mail import Action, Say, Write
 from agent.media_mail import CameraFile, CameraSaid, CameraStarted, Filed, OwedFile, Record, TakePicture
 from agent.models import EvidenceData, EvidenceFile
 from agent.recorder import Recorder
@@ -83,7 +83,13 @@ class Evidence:
         """stored: clips of an earlier run. owed: hears of files once they are on the disk with their event."""
         self._cameras = {camera.id: camera for camera in cameras}
         self._recorder, self._owed, self._out = recorder, owed, out
-        self._clips = {name: _restored(body, recorder.boot, recorder.now) for name, body in stored.items()}
+        self._clips: dict[str, Clip] = {}
+        for name, body in stored.items():
+            try:
+                self._clips[name] = restored(name, body, recorder.boot, recorder.now)
+            except ValueError as error:
+                self._out.append(Say("error", f"clip {name}: its row cannot be read, and is forgotten: {error}"))
+                self._out.append(Write(clips={name: None}))
         self._recent = {name: deque[CameraFile](maxlen=RECENT_MAX) for name in self._cameras}
         self._named = {name: deque[str](maxlen=RECENT_MAX) for name in self._cameras}
         """Files that an event has named: they have their row."""
@@ -245,11 +251,38 @@ class Evidence:
         return now.wall_us - round((now.mono_s - mono_s) * 1e6)
 
 
-def _restored(body: str, boot: str, now: Stamp) -> Clip:
-    """A clip of an earlier run; after a reboot its seconds are counted back from the wall clock."""
-    kept = json.loads(body)
+KEPT: Final = {
+    **dict.fromkeys(("case", "camera", "cls", "boot"), str),
+    **dict.fromkeys(("at_s", "from_s", "until_s"), float),
+    "picture": bool,
+    "wall_us": int,
+}
+"""What a stored clip has, and of which type; a whole number of seconds is a float too."""
+NUMBER_MAX: Final = 1e18
+
+
+def restored(name: str, body: str, boot: str, now: Stamp) -> Clip:
+    """A clip of an earlier run; after a reboot its seconds are counted back from the wall clock.
+
+    Raises ValueError where that is not what `Clip.stored` made under this name.
+    """
+    try:
+        kept = json.loads(body)
+        types = {key: type(value) for key, value in kept.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f"found {body!r:.80}, a JSON object is wanted") from None
+    wrong = {key for key in {*KEPT, *types} if types.get(key) != KEPT.get(key)}
+    wrong -= {key for key in wrong if KEPT.get(key) is float and types.get(key) is int}
+    if not wrong:
+        numbers = (key for key, kind in KEPT.items() if kind in (int, float))
+        wrong = {key for key in numbers if not abs(kept[key]) < NUMBER_MAX}
+        wrong |= set() if kept["cls"] in CLASSES else {"cls"}
+    if wrong:
+        raise ValueError(f"found {body!r:.80}, which is wrong in {', '.join(sorted(wrong))}")
     was, wall_us = kept.pop("boot"), kept.pop("wall_us")
     clip = Clip(**kept)
+    if clip.name != name or not clip.from_s <= clip.at_s <= clip.until_s:
+        raise ValueError(f"found {body!r:.80} under another name, or with an end before its beginning")
     if was != boot:
         shift_s = now.mono_s - max(0.0, (now.wall_us - wall_us) / 1e6) - clip.at_s
         clip.at_s, clip.from_s, clip.until_s = clip.at_s + shift_s, clip.from_s + shift_s, clip.until_s + shift_s

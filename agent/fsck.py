@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from agent import schema
+from agent import fsck_files, schema
 from agent.errors import BoxError, sqlite_error
 from agent.identity import PRUNED, ChainCheck, Wrong, b64, named_holes
 from agent.journal import FILE, connect
@@ -85,16 +85,19 @@ class Fsck:
             raise BoxError(f"{path}: no journal there", "name the box with --config or --state-dir")
         self.name = ""
         self.check = ChainCheck(public)
-        self._facts = Facts()
+        self._facts, self._told = Facts(), fsck_files.Told(public)
         self._events, self._tables, self._left = Tally(), Tally(), Tally()
         try:
             promised = promised_by_wal(path)
+            self._folder = fsck_files.Folder(state_dir)
             with closing(self._connect("ro")) as sql:
                 read = self._look(sql)
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
         except OSError as error:
-            raise BoxError(f"{path}: {error.strerror}", "run this as root or as the callbox user") from error
+            raise BoxError(
+                f"{error.filename or path}: {error.strerror}", "run this as root or as the callbox user"
+            ) from error
         if read and self.check.seq < promised:
             self._events.add(Rule.FILE, f"it ends at boxseq {self.check.seq}, its WAL held {promised}")
         if path.with_name(LEFT).exists():
@@ -111,7 +114,8 @@ class Fsck:
                 sql.execute("PRAGMA synchronous=FULL")
                 sql.execute("BEGIN IMMEDIATE")
                 mend(sql, self._facts)
-                for rule, place in broken(sql, self._facts):
+                fsck_files.mend(sql, self._facts, self._told, self._folder)
+                for rule, place in self._broken(sql):
                     self._left.add(rule, place)
                 sql.execute("COMMIT")
         except sqlite3.Error as error:
@@ -154,8 +158,10 @@ class Fsck:
             for [seq] in sql.execute("SELECT seq FROM events WHERE seq<1"):
                 self._events.add(Rule.MISSING, seq)
             self._settle()
-            for rule, place in broken(sql, self._facts):
+            for rule, place in self._broken(sql):
                 self._tables.add(rule, place)
+            for place in fsck_files.on_disk(sql, self._facts, self._told, self._folder):
+                self._events.add(Rule.FILES, place)
             named = sql.execute("SELECT value FROM settings WHERE name='journal'").fetchone()
             self.name = self._facts.journal or str(named[0] if named else "")
             sql.execute("COMMIT")
@@ -165,6 +171,11 @@ class Fsck:
             self._events.add(Rule.FILE, error)
             return False
         return True
+
+    def _broken(self, sql: sqlite3.Connection) -> Iterator[tuple[Rule, str]]:
+        """In the tables."""
+        yield from broken(sql, self._facts)
+        yield from fsck_files.broken(sql, self._facts, self._told, self._folder)
 
     def _read(self, sql: sqlite3.Connection) -> None:
         """The events behind those that were read, to the end."""
@@ -180,6 +191,8 @@ class Fsck:
                 if not wrong:
                     self._believe(sql, event)
                 self._learn_case(event, seq)
+                if "signature" not in wrong:
+                    self._told.learn(event, seq)
                 if (cls := _class(event)) not in (None, number):
                     self._facts.classes[seq] = cls
                 if kind != "blob" or number != cls or self._facts.journal not in ("", event.get("journal")):

@@ -59,7 +59,10 @@ Connector = Callable[[str], sqlite3.Connection]
 
 def connect(path: str) -> sqlite3.Connection:
     """A plain connection, to be used by one thread at a time; transactions are begun and ended by word."""
-    return sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+    sql = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
+    # A flipped bit makes text that is no UTF-8, and that must be no error of the disk's: who reads it judges it.
+    sql.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Opened:
 
     cases: (body, owed) of each open case; owed: its last press has not reached central. settings: all of them.
     clips: under way, by name. media_bytes: of files, that central has not. volatile: it is in memory, because the disk
-    does not work; files: then, those that central has not.
+    does not work; files: then, all of them.
     """
 
     name: str
@@ -143,7 +146,7 @@ class Journal:
             volatile=self.path is None,
             clips=dict(self._sql.execute("SELECT name, body FROM clips")),
             media_bytes=self.media_bytes,
-            files=journal_files.owed(self._sql, FILES_MAX)[0] if self.path is None else (),
+            files=journal_files.some(self._sql, FILES_MAX) if self.path is None else (),
         )
 
     def _owes(self, seq: int) -> bool:
@@ -267,8 +270,8 @@ class Journal:
         """Files that central has not, in the order of sending."""
         return FetchedFiles(self.name, *journal_files.owed(self._sql, fetch.limit))
 
-    def file_names(self) -> tuple[set[str], tuple[str, ...]]:
-        """Files that it knows, and those that are to be unlinked; asked beside the owner's thread."""
+    def file_names(self) -> tuple[set[str], tuple[str, ...], set[str]]:
+        """Files that it knows, those to be unlinked, and those whose row it cannot read; beside the owner's thread."""
         with closing(self.second()) as sql:
             return journal_files.names(sql)
 

@@ -14,7 +14,8 @@ RESEND_S_MAX: Final = 300.0
 class Load:
     """A file on its way. stored: central has so many bytes of it; sent: so many are on their way or there.
 
-    progress_s: when something last moved. rounds: how often it began anew. resends: how often in vain.
+    progress_s: when something last moved. rounds: how often it began anew. resends: how often in vain. puts: PUTs of it
+    that began; by_put: what is sent went so; put_reason: why the last one has not delivered it, until that is said.
     """
 
     file: OwedFile
@@ -25,6 +26,9 @@ class Load:
     resends: int = 0
     marked: int = 0
     marked_s: float = 0.0
+    puts: int = 0
+    by_put: bool = False
+    put_reason: str = ""
 
     @property
     def order(self) -> tuple[bool, int, int, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent import notify, threads
 from agent.box import Box
+from agent.camera_words import Wish
 from agent.cameras import Cameras
 from agent.clock import Clock
 from agent.events import Event, Stamp
@@ -35,7 +36,7 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
-from agent.media_mail import FetchFiles, ReadCodes, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
+from agent.media_mail import FetchFiles, HoldPut, PutFile, ReadPiece, SurveyFiles, Unlink
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
@@ -50,6 +51,7 @@ from drivers.contract import Reading
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.mqtt import Session
+    from agent.put import Put
 
 log = logging.getLogger("callbox")
 
@@ -85,6 +87,7 @@ class Loop:
         self._link_s = float("inf")
         self._exit = ""
         self._spool = Spool(config.state_dir, self._mailbox.answer)
+        self._put: Put | None = None
         self._cameras = Cameras(config, self._spool.folder, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
@@ -239,7 +242,14 @@ class Loop:
                 self._worker.ask(action)
             case ReadPiece() | Unlink():
                 self._spool.ask(action)
-            case Record() | TakePicture() | ReadCodes():
+            case PutFile():
+                from agent.put import Put  # and with it TLS: as late as paho
+
+                self._put = Put(action, self._spool.folder, self._config.evidence.media_kbps, self._mailbox.answer)
+            case HoldPut(held):
+                if self._put is not None:
+                    self._put.hold(held)
+            case _ if isinstance(action, Wish):
                 self._cameras.tell(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
@@ -365,6 +375,8 @@ class Loop:
             self._await_ack(goodbye, until_s)
         for session in self._sessions.values():
             session.close()
+        if self._put is not None:
+            self._put.close()
         for session in self._sessions.values():
             session.join(GOODBYE_S)
         self._cameras.stop(GOODBYE_S)

@@ -18,8 +18,11 @@ from agent.media_mail import (
     FetchFiles,
     Filed,
     FilesFound,
+    HoldPut,
     OwedFile,
     PieceRead,
+    PutDone,
+    PutFile,
     ReadCodes,
     ReadPiece,
     Record,
@@ -171,6 +174,7 @@ Message = (
     | CameraSaid
     | CodesRead
     | PieceRead
+    | PutDone
     | Unlinked
     | FilesFound
 )
@@ -314,6 +318,8 @@ Action = (
     | TakePicture
     | ReadCodes
     | ReadPiece
+    | PutFile
+    | HoldPut
     | Unlink
     | NewJournal
     | Connect

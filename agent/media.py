@@ -1,6 +1,7 @@
 """Evidence and its way to central as one room of the box: clips, reads, uploads, and which files may go. Pure."""
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agent.events import rfc3339
@@ -15,6 +16,7 @@ from agent.media_mail import (
     FilesFound,
     OwedFile,
     PieceRead,
+    PutDone,
     SurveyedFiles,
     SurveyFiles,
     Unlink,
@@ -35,7 +37,16 @@ FREE_BYTES: Final = 4 * TIGHT_BYTES
 """With less room on the disk files of evidence go: before any event has to."""
 
 MediaMessage = (
-    CameraSaid | CameraStarted | CodesRead | FetchedFiles | Filed | FilesFound | PieceRead | SurveyedFiles | Unlinked
+    CameraSaid
+    | CameraStarted
+    | CodesRead
+    | FetchedFiles
+    | Filed
+    | FilesFound
+    | PieceRead
+    | PutDone
+    | SurveyedFiles
+    | Unlinked
 )
 
 
@@ -47,7 +58,8 @@ class Media:
     ) -> None:
         self._recorder, self._out = recorder, out
         puback = config.delivery == "puback"
-        self.uploads = Uploads(opened.media_bytes, config.evidence.media_kbps, rng, out, puback_delivers=puback)
+        wish = config.evidence
+        self.uploads = Uploads(opened.media_bytes, wish.media_kbps, rng, out, puback_delivers=puback, put=wish.put)
         self.evidence = Evidence(config.cameras, opened.clips, recorder, self.uploads.owed, out)
         self.reads = Reads(opened.settings, self.evidence, recorder, out)
         self._days, self._bytes = config.retention.days, config.retention.media_mb * 1_000_000
@@ -75,6 +87,8 @@ class Media:
                 self.uploads.fetched(message)
             case PieceRead():
                 self.uploads.read(message, now_s)
+            case PutDone():
+                self.uploads.put(message, now_s)
             case SurveyedFiles():
                 self._surveyed(message)
             case FilesFound(files):
@@ -144,6 +158,8 @@ class Media:
         """The box goes on in another journal. files: of the one that is left, which this one has to have too."""
         self._asked, self._look_s = False, self._recorder.now.mono_s + PAUSE_S
         if files := (*self.uploads.known, *files):
-            self._out.append(Write(files=files, stored={file.sha256: file.stored for file in files if file.stored}))
+            # boxseq 0: in that journal another event stands where the one stands that named it here
+            moved = tuple(replace(file, seq=0) for file in files)
+            self._out.append(Write(files=moved, stored={file.sha256: file.stored for file in files if file.stored}))
         self.evidence.moved(opened.clips)
         self.uploads.reload(opened.media_bytes)

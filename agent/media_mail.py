@@ -1,6 +1,6 @@
 """What the deciding thread hears of evidence, and what it wants done about it: values only, a part of `agent.mail`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.kinds import Cause, EventClass
 
@@ -133,6 +133,19 @@ class PieceRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PutDone:
+    """A PUT has ended; its receiver took the file, or `reason` why not.
+
+    expired: the address is refused (403), and another one may not be. gone: the file itself can never go.
+    """
+
+    sha256: str
+    reason: str = ""
+    expired: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unlinked:
     """These files are no more, and the directory is synced."""
 
@@ -206,6 +219,21 @@ class ReadPiece:
     offset: int
     bytes: int
     check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """A file by HTTPS PUT to an address, whose query is a credential; `PutDone` answers it. One at a time."""
+
+    sha256: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPut:
+    """The PUT under way pauses, or goes on."""
+
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,9 @@ class ReceiptMessage(TypedDict):
     also: NotRequired[Annotated[list[Span], Limits(maxItems=10_000)]]
     """ranges of boxseq stored beyond it"""
     media: NotRequired[Mapping[str, Count]]
-    """bytes stored of each file by its SHA-256, from its start without a gap; this version does not read it"""
+    """bytes stored of each file by its SHA-256, from its start without a gap"""
+    put: NotRequired[Mapping[str, Annotated[str, Limits(maxLength=2000)]]]
+    """an address for a file, by its SHA-256, to which it may go by one HTTPS PUT: it is a credential"""
     refused: NotRequired[Mapping[Annotated[str, Limits(pattern="^[0-9]+$")], str]]
     """boxseq to reason: what central can never take; the box parks it"""
     batch: NotRequired[Count]

@@ -37,9 +37,12 @@ class Rule(IntEnum):
     OWING = 13
     CASES = 14
     SETTINGS = 15
+    FILES = 16
+    EVIDENCE = 17
+    CLIPS = 18
 
 
-MENDABLE: Final = frozenset(Rule) - {*range(Rule.FILE, Rule.PRUNED), Rule.HOLES}
+MENDABLE: Final = frozenset(Rule) - {*range(Rule.FILE, Rule.PRUNED), Rule.HOLES, Rule.FILES}
 """What follows from the events alone, whatever is wrong with it. Of the others only a name and a row of a hole do."""
 
 
@@ -205,7 +208,7 @@ def _case_is_right(sql: sqlite3.Connection, id: str, body: str, facts: Facts) ->
         whole = json.loads(case.stored(acknowledged=case.acknowledged)) == json.loads(body)
         if case.id != id or types != (str, int, int, bool) or not whole or case.kind not in PRESSES.values():
             return False
-        if case.last_seq == 0 or case.last_seq in facts.changed or _is_gone(sql, facts, case.last_seq):
+        if case.last_seq == 0 or case.last_seq in facts.changed or is_gone(sql, facts, case.last_seq):
             return True
         [press] = sql.execute("SELECT body FROM events WHERE seq=?", [case.last_seq]).fetchone()
         told = press_of(json.loads(press), case.last_seq)
@@ -216,7 +219,7 @@ def _case_is_right(sql: sqlite3.Connection, id: str, body: str, facts: Facts) ->
     return same and known is not None and known.count <= case.count
 
 
-def _is_gone(sql: sqlite3.Connection, facts: Facts, seq: int) -> bool:
+def is_gone(sql: sqlite3.Connection, facts: Facts, seq: int) -> bool:
     """Whether it is in a hole, or missing."""
     row = sql.execute("SELECT EXISTS (SELECT 1 FROM pruned WHERE ? BETWEEN first AND last)", [seq]).fetchone()
     return row == (1,) or any(first <= seq <= last for first, last, _ in facts.missing)

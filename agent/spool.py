@@ -25,8 +25,11 @@ NAME: Final = re.compile("[0-9a-f]{64}")
 TEMPORARY: Final = ".tmp"
 """How the name of a file ends that is being written."""
 
-Known = Callable[[], tuple[set[str], tuple[str, ...]]]
-"""Names of the files that the journal knows, and of those that are to be unlinked; may raise sqlite3.Error."""
+Known = Callable[[], tuple[set[str], tuple[str, ...], set[str]]]
+"""Names of the files that the journal knows, those to be unlinked, and those whose row it cannot read.
+
+May raise sqlite3.Error.
+"""
 
 
 class Spool:
@@ -95,13 +98,16 @@ class Spool:
         self._sync()
         self._answer(Unlinked(names))
 
-    def _sweep(self, known: set[str], garbage: tuple[str, ...], *, adopt: bool) -> None:
+    def _sweep(self, known: set[str], garbage: tuple[str, ...], unreadable: set[str], *, adopt: bool) -> None:
+        """A file whose row cannot be read is taken as one that events of another journal name: kept, and sent."""
         found: list[OwedFile] = []
+        for name in unreadable:
+            log.error("evidence %s: its row in the journal cannot be read and is written anew; see callbox fsck", name)
         for path in self.folder.iterdir():
             if path.name in garbage or path.name.endswith(TEMPORARY):
                 path.unlink()
             elif path.name not in known and NAME.fullmatch(path.name):
-                if adopt:
+                if adopt or path.name in unreadable:
                     status = path.stat()
                     time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
                     found.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))

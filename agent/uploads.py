@@ -2,6 +2,8 @@
 
     owed -> a piece is read -> published -> PUBACK frees its place -> receipt: central has so many bytes -> delivered
 
+A file to which central has given an address goes by HTTPS PUT instead (agent/puts.py), and nothing else meanwhile.
+
 Nothing of it holds up an event: the session is a second one, no new piece goes while an alarm is owed, pieces are
 small, and two are in flight at the most. What central has it says itself, after each reconnect before anything is
 sent, so that nothing goes twice but what was in flight.
@@ -15,7 +17,8 @@ from typing import Final, Literal
 
 from agent.load import Flight, Load
 from agent.mail import Acked, Action, Connect, Drop, Publish, Say, SessionUp, Write
-from agent.media_mail import FetchedFiles, FetchFiles, OwedFile, PieceRead, ReadPiece
+from agent.media_mail import FetchedFiles, FetchFiles, OwedFile, PieceRead, PutDone, ReadPiece
+from agent.puts import Puts
 
 FILES_MAX: Final = 50
 """Owed files in memory; further ones wait in the journal."""
@@ -49,13 +52,21 @@ class Uploads:
     """Called by `agent/media.py` with whatever comes, and then `pump`."""
 
     def __init__(
-        self, media_bytes: int, media_kbps: int | None, rng: random.Random, out: list[Action], *, puback_delivers: bool
+        self,
+        media_bytes: int,
+        media_kbps: int | None,
+        rng: random.Random,
+        out: list[Action],
+        *,
+        puback_delivers: bool,
+        put: Sequence[str] = (),
     ) -> None:
-        """media_bytes: owed by the journal."""
+        """media_bytes: owed by the journal. put: how addresses for PUT may begin."""
         self.owed_bytes = media_bytes
         """That central has not, as far as the journal knows: so with each of its answers."""
         self._rate = None if media_kbps is None else media_kbps * 125.0
         self._rng, self._out, self._puback_delivers = rng, out, puback_delivers
+        self.puts = Puts(put, rng, out)
         self._done: deque[str] = deque(maxlen=DONE_MAX)
         self._loads: dict[str, Load] = {}
         self._more, self._asked = media_bytes > 0, False
@@ -98,7 +109,9 @@ class Uploads:
         if self._asked or len(self._loads) <= FILES_MAX:
             return
         order = sorted(self._loads.values(), key=lambda load: load.order)
-        dropped = [load for load in order[FILES_MAX:] if load.sent == load.stored]
+        dropped = [
+            load for load in order[FILES_MAX:] if load.sent == load.stored and load.file.sha256 != self.puts.running
+        ]
         for load in dropped:
             self._mark(load, load.progress_s)
             del self._loads[load.file.sha256]
@@ -217,7 +230,7 @@ class Uploads:
     def _lost(self, load: Load, size: int, now_s: float) -> None:
         """Central has less than it said: its disk failed, or all of it was there and the hash was wrong."""
         wrong = size == 0 and load.sent == load.file.bytes
-        load.rounds += wrong
+        load.rounds += wrong and not load.by_put  # what goes by PUT is hashed as it goes: the store did it
         load.stored = load.sent = size
         load.progress_s = now_s
         if wrong:  # or the broker still has it: after a pause it knows
@@ -254,11 +267,33 @@ class Uploads:
         topic = f"media/{message.sha256}/{message.offset}"
         self._out.append(Publish(self.session, self._token, topic, message.data))
 
+    # ---- from the PUT
+
+    def put(self, message: PutDone, now_s: float) -> None:
+        """A PUT has ended. Delivered is its file when central says so."""
+        load = self._loads.get(message.sha256)
+        self.puts.ended(message, load, now_s)
+        if load is None:
+            return
+        if message.gone:
+            self._park(load, message.reason)
+        elif not message.reason:
+            load.sent, load.by_put, load.progress_s = load.file.bytes, True, now_s
+
+    def _overtaken(self, now_s: float) -> bool:
+        """Something that comes before the file on its way by PUT can go in pieces."""
+        running = self._loads.get(self.puts.running)
+        if running is None or self._state != "up":
+            return False
+        loads = (load for load in self._loads.values() if load.order < running.order)
+        return any(load.sent < load.file.bytes and now_s >= load.held_until_s for load in loads)
+
     # ---- what to do now
 
     def pump(self, now_s: float, *, link: int | None, protocol: Literal["5", "3.1.1"], alarm_owed: bool) -> None:
         """Opens the session, asks for a piece, notices what got stuck. link: of the box's own session; None: none."""
         self._alarm_owed = alarm_owed
+        self.puts.hold(alarm_owed or self._overtaken(now_s))
         if link is None or (self.session and link != self._link):
             if self.session:
                 self.end()
@@ -289,7 +324,15 @@ class Uploads:
         flight_max = self._flight_max if self._piece_bytes > PIECE_BYTES else 1
         if self._held(now_s) or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
             return
-        if (load := self._next(now_s)) is not None:
+        if self.puts.running and not self.puts.held:
+            return
+        if (load := self._next(now_s)) is None:
+            return
+        if self.puts.takes(load) and not self.puts.running:
+            self.puts.begin(load)
+        else:
+            self.puts.in_pieces(load)
+            load.by_put = False
             self._reading = load.file.sha256, load.sent
             size = self._size(load)
             self._out.append(ReadPiece(load.file.sha256, load.sent, size, check=load.rounds > 0 and load.sent == 0))
@@ -301,8 +344,9 @@ class Uploads:
     def _next(self, now_s: float) -> Load | None:
         """The first in order that has something to send, if as much as may be is not on its way already."""
         waiting = (x for x in self._loads.values() if x.sent < x.file.bytes and now_s >= x.held_until_s)
+        waiting = (x for x in waiting if self.puts.ready(x, now_s))
         first = min(waiting, key=lambda load: load.order, default=None)
-        unstored = sum(load.sent - load.stored for load in self._loads.values())
+        unstored = sum(load.sent - load.stored for load in self._loads.values() if not load.by_put)
         if first is None or unstored + self._size(first) > UNSTORED_MAX * self._piece_bytes:
             return None
         return first

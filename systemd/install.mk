@@ -1,4 +1,5 @@
-# make wheels [WHEELS=dir]                everything a box needs, as wheels, into dir (build/wheels)
+# make wheels [WHEELS=dir]                everything a box needs, as wheels, into dir (build/wheels); 80 MB of it are for
+#                                         cameras: a box without one needs no numpy, opencv_python_headless, pyrage and zxing_cpp
 # make install [WHEELS=dir] [DESTDIR=dir] the daemon into /opt/callbox; with WHEELS from there and without internet
 # make uninstall [DESTDIR=dir]            takes it away; config (/etc/callbox) and journal (/var/lib/callbox) stay
 #
@@ -20,19 +21,22 @@ SET_UP := systemd-sysusers callbox.conf && systemd-tmpfiles --create callbox.con
 # build/lib would bring back modules that were deleted since. pip itself comes along, so that the box needs none.
 wheels: $(VENV)/bin/python
 	rm -rf build/lib build/bdist.* $(COLLECTED)/callbox-*.whl
-	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary lgpio '.[gpio]' pip || { \
-	  echo 'No lgpio wheel for this machine: collecting without it, GPIO pins will need gpiozero'"'"'s other back ends.'; \
-	  $(BIN)/python -m pip wheel -q -w $(COLLECTED) . pip; }
+	$(BIN)/python -m pip wheel -q -w $(COLLECTED) . pip
+	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary lgpio '.[gpio]' || \
+	  echo 'No lgpio wheel for this machine: collecting without it, GPIO pins will need gpiozero'"'"'s other back ends.'
+	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary numpy,opencv-python-headless,pyrage,zxing-cpp '.[camera]' || \
+	  echo 'No opencv-python-headless, pyrage or zxing-cpp wheel for this machine: collecting without, cameras will stay offline.'
 
 install: $(if $(WHEELS),,wheels)
 	@[ "$$(id -u)" = 0 ] || { echo 'make install writes to $(OPT) and $(LIB): run it as root (sudo make install).'; exit 1; }
 	@ls $(COLLECTED)/callbox-*.whl >/dev/null || { echo 'No callbox wheel in WHEELS=$(COLLECTED): run make wheels WHEELS=$(COLLECTED).'; exit 1; }
 	install -d $(DESTDIR)$(OPT)
 	cp -r $(COLLECTED) $(DESTDIR)$(NEW).wheels
-	pip=$$(cd $(COLLECTED) && ls pip-*.whl | tail -1); extra=$$(ls $(COLLECTED)/lgpio-*.whl >/dev/null 2>&1 && echo '[gpio]'); \
+	pip=$$(cd $(COLLECTED) && ls pip-*.whl | tail -1); extras=; has() { ls $(COLLECTED)/$$1-*.whl >/dev/null 2>&1; }; \
+	if has lgpio; then extras=gpio; fi; if has opencv_python_headless && has pyrage && has zxing_cpp; then extras=$$extras,camera; fi; \
 	$(CHROOT) $(BOX_PYTHON) -m venv --without-pip $(NEW) && \
 	$(CHROOT) env -u PIP_FIND_LINKS PYTHONPATH=$(NEW).wheels/$$pip $(NEW)/bin/python -m pip install -q --no-cache-dir --root-user-action=ignore \
-	  --no-index --find-links $(NEW).wheels "callbox$$extra"; \
+	  --no-index --find-links $(NEW).wheels "callbox[$${extras#,}]"; \
 	done=$$?; rm -rf $(DESTDIR)$(NEW).wheels; \
 	[ $$done = 0 ] || { rm -rf $(DESTDIR)$(NEW); echo 'Nothing was changed: what was installed before still is.'; exit 1; }
 	install -D -m 644 config/box.example.yaml $(DESTDIR)/etc/callbox/box.example.yaml

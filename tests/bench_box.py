@@ -200,7 +200,7 @@ class FakeJournal:
             volatile=self.volatile,
             clips=dict(self.clips),
             media_bytes=self.media_bytes,
-            files=tuple(self.owed_files) if self.volatile else (),
+            files=tuple(self.files.values()) if self.volatile else (),
         )
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written import SIGNER, Written
+from written import CASE, SIGNER, Written
 
 from agent.compliance import Compliance
+from agent.evidence import Clip
 from agent.fsck import Fsck
+from agent.mail import Write
 from agent.rules import Rule
 
 
@@ -30,6 +32,20 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
     made.write(delivered=((18, 19),), parked={14: "central: no"}, owe=((15, 16),))
     yield made
     made.journal.close()
+
+
+CLIP = Clip(CASE, "front", "alarm", 1000.0, 990.0, 1020.0)
+
+
+@pytest.fixture
+def filmed(box: Written) -> Written:
+    """The same with evidence: a start, an alarm's picture and clip, a file that went, a clip under way; 33 events."""
+    box.write("status.started", {"agent": "1.0.0", "last_end": "crash"})
+    box.evidence(b"a picture", b"a clip")
+    box.evidence(b"a picture of the other side", camera="back")
+    box.discard(box.evidence(b"an old picture"))
+    box.journal.write([Write(clips={CLIP.name: CLIP.stored("5f0c2a9e", 1)})])
+    return box
 
 
 def broken(box: Written) -> dict[Rule, tuple[str, ...]]:

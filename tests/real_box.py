@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.board import Board
 from simulators.broker import Broker
+from simulators.central.bucket import Bucket
 from simulators.central.server import OPERATOR, Central
 from simulators.central.wire import load_key, public
 from simulators.demo_box import CALLBOX
@@ -74,6 +75,8 @@ class RealBox:
         self.lamps: list[tuple[int, int, float]] = []
         """(pin, level, monotonic s) of each change of a lamp."""
         self.central: Central | None = None
+        self.bucket: Bucket | None = None
+        """Where the next central lets boxes put files."""
         self.under: list[str] = []
         """A command in front of the daemon's own, such as `ip netns exec NAME`; it must become the daemon, by exec."""
         self.more_environment: dict[str, str] = {}
@@ -266,7 +269,7 @@ class RealBox:
         """A central on the broker, with what it has stored until now."""
         url = f"mqtt://127.0.0.1:{self.broker.port}"
         keys = (self.directory / "operator.pem", self.directory / "central.pem")
-        self.central = Central(url, self.store, 0, *keys)
+        self.central = Central(url, self.store, 0, *keys, bucket=self.bucket)
         self.central.start()
         return self.central
 

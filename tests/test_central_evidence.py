@@ -102,6 +102,22 @@ def test_a_wrong_hash_sends_the_file_back_to_its_beginning_and_is_shown(bench: B
     assert bench.receipts(says(file, 5000)) and here(bench, file) == file.data and shown(bench)["whole"]
 
 
+def test_what_the_box_has_discarded_is_not_waited_for_and_shown_as_gone(bench: Bench, box: FakeBox) -> None:
+    file, whole = file_of(12_288), file_of(4_096, seed=2)
+    named(bench, box, file, whole)
+    sends(bench, box, file, 0)
+    sends(bench, box, whole)
+    entries = [{"sha256": each.sha256} for each in (file, whole)]
+    bench.send(box, "event/audit", box.event("audit.discarded", files=[*entries, {"sha256": "no hash"}, 7]))
+    assert [(each["gone"], each["whole"]) for each in (shown(bench), shown(bench, file=1))] == [
+        (True, False),
+        (False, True),
+    ]
+    bench.receipts(says(whole, 4_096))
+    bench.send(box, "state", box.state(session="c0ffee02"))
+    assert bench.receipts(lambda receipts: receipts[-1].get("media") == {whole.sha256: 4_096})
+
+
 def test_the_same_file_from_two_boxes_is_whole_for_both(bench: Bench, box: FakeBox) -> None:
     other, file = FakeBox(name="jiangyang/kiosk-018", journal="2"), file_of(5000)
     for one in (box, other):

@@ -147,6 +147,9 @@ def test_a_key_that_is_a_list_is_refused(file: Path) -> None:
     ]
 
 
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+
 # ---- what is noticed, and files that are missed
 
 
@@ -170,6 +173,21 @@ def test_what_is_allowed_and_unwise_or_idle_is_noticed(file: Path) -> None:
         "outputs[0]",
     ]
     assert notices(loaded(file, SMALL + "delivery: puback\n"))[0].startswith("delivery: puback counts")
+
+
+def test_a_camera_s_file_counts_from_the_folder_of_the_config_and_may_be_missing(file: Path) -> None:
+    sources = ("films/door.ts", "/dev/video7", "rtsp://h/1")
+    listed = ", ".join(f"{{id: c{n}, source: '{source}'}}" for n, source in enumerate(sources))
+    config = loaded(file, SMALL + f"cameras: [{listed}]\nevidence: {{recipients: [{RECIPIENT}]}}\n")
+    film = file.parent / "films/door.ts"
+    assert [camera.source for camera in config.cameras] == [str(film), "/dev/video7", "rtsp://h/1"]
+    assert (missing_files(config), [notice for notice in notices(config) if "cameras" in notice]) == (
+        [],
+        [f"cameras[0]: {film} is not there; the camera is offline until it is"],
+    )
+    film.parent.mkdir()
+    film.touch()
+    assert not [notice for notice in notices(config) if "cameras" in notice]
 
 
 def test_files_that_links_name_are_missed_with_their_line(file: Path) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from config_file import FOLDER, SMALL, english, file, mistakes
+from config_file import FOLDER, SMALL, english, file, loaded, mistakes
 
 from agent.config import ConfigErrors, load
 
 __all__ = ["english", "file"]  # fixtures
+LOOPBACK = "localhost", "127.0.0.1", "127.1.2.3", "[::1]"
 
 
 # ---- all mistakes at once
@@ -157,6 +158,24 @@ def test_a_mistyped_key_is_one_mistake_and_not_a_missing_one_too(file: Path) -> 
             "cameras: [{id: c, source: 'rtsp://u:p@h'}]\ninputs:",
             "6: cameras[0].source: found rtsp://***@…; all",
         ),
+        *(
+            ("inputs:", f"cameras: [{{id: c, source: {source}}}]\ninputs:", f"6: cameras[0].source: found {found}; all")
+            for source, found in (
+                ("ftp://h/film", "'ftp://h/film'"),
+                ("'rtsp://'", "'rtsp://'"),
+                ("'rtsp://h:0/1'", "'rtsp://h:0/1'"),
+                ("'rtsp://h:x/1'", "'rtsp://h:x/1'"),
+                ("'rtsp://[h/1'", "'rtsp://[h/1'"),
+                ("'http://h/a b'", "'http://h/a b'"),
+                ("''", "''"),
+                ("' '", "' '"),
+            )
+        ),
+        (
+            "inputs:",
+            "cameras: [{id: c, source: /dev/video0, credentials_file: secret}]\ninputs:",
+            "6: cameras[0].credentials_file: found /dev/video0; allowed: an address in source",
+        ),
         (
             "inputs:",
             "outputs: [{id: o, driver: gpio0, role: lamp, pin: 1}]\ninputs:",
@@ -256,3 +275,33 @@ def test_a_lone_surrogate_is_an_error_and_not_a_crash(file: Path) -> None:
 def test_a_nul_in_a_path_is_an_error_of_the_config_and_not_a_crash_of_the_start(file: Path) -> None:
     said = mistakes(file, SMALL + 'state_dir: "a\\0b"\n')
     assert [line.partition(" ")[2] for line in said] == ["state_dir: found 'a\\x00b'; allowed: UTF-8 without NUL"]
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        "http://media.example/bucket/",
+        "https://media.example/bucket",
+        "https://media.example",
+        "https://u:p@media.example/bucket/",
+        "https://media.example/bucket/?x/",
+        "https://media.example/#/",
+        "https://media.example:0/bucket/",
+        "https://media.example:99999/bucket/",
+        "https:///bucket/",
+        "https://[::1/bucket/",
+        "https://media.example/a b/",
+        "ftp://media.example/",
+        "",
+    ],
+)
+def test_what_is_no_beginning_of_an_address_for_put_is_named(file: Path, put: str) -> None:
+    [mistake] = mistakes(file, SMALL.replace("inputs:", f"evidence: {{put: ['{put}']}}\ninputs:"))
+    assert "evidence.put[0]: found " in mistake
+    assert "https://HOST" in mistake or "user:password" in mistake
+    assert "u:p" not in mistake
+
+
+@pytest.mark.parametrize("put", ["https://h/", "https://h:9000/b/c/", *(f"http://{h}:9/" for h in LOOPBACK)])
+def test_an_address_over_tls_or_on_this_machine_is_a_beginning(file: Path, put: str) -> None:
+    assert loaded(file, SMALL.replace("inputs:", f"evidence: {{put: ['{put}']}}\ninputs:")).evidence.put == (put,)

@@ -334,4 +334,5 @@ def test_every_rule_is_broken_here_and_told_in_the_architecture_by_its_number() 
     assert list(map(int, items)) == list(Rule)
     assert {Rule(int(number)) for number, text in items.items() if "*Mended.*" in text} == MENDABLE
     here = {rule for rule, _, _ in LASTING + MENDED} | {Rule.FILE, Rule.CHAIN, Rule.SETTINGS}
-    assert here == set(Rule)
+    in_test_fsck_files = {Rule.FILES, Rule.EVIDENCE, Rule.CLIPS}
+    assert here | in_test_fsck_files == set(Rule)

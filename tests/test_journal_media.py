@@ -138,14 +138,14 @@ def test_what_is_asked_for_again_is_owed_from_the_first_byte_and_a_parked_file_t
 def test_a_file_that_goes_is_garbage_until_it_is_unlinked(opened: Opened, path: Path) -> None:
     one, two = keep(opened, file(1), file(2))
     opened.record("audit", gone=(one.sha256,))
-    assert opened.journal.file_names() == ({two.sha256}, (one.sha256,))
+    assert opened.journal.file_names() == ({two.sha256}, (one.sha256,), set())
     assert (owed(opened), opened.journal.media_bytes) == ((two,), 1_000)
     opened.journal.close()
     again = Journal(path)
-    assert again.file_names() == ({two.sha256}, (one.sha256,))
+    assert again.file_names() == ({two.sha256}, (one.sha256,), set())
     again.write([Write(unlinked=(one.sha256,))])
     again.write([Write(unlinked=(one.sha256,))])
-    assert again.file_names() == ({two.sha256}, ())
+    assert again.file_names() == ({two.sha256}, (), set())
     again.close()
 
 
@@ -281,7 +281,7 @@ def test_a_journal_of_the_version_before_keeps_all_and_takes_files(second_versio
     journal.close()
     again = Journal(second_version)
     assert again.opened().media_bytes == 1_000
-    assert again.file_names() == ({file(1).sha256}, ())
+    assert again.file_names() == ({file(1).sha256}, (), set())
     again.close()
 
 

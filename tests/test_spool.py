@@ -44,7 +44,7 @@ class Bench:
     def begin(self, known: set[str], garbage: tuple[str, ...] = (), *, adopt: bool = False) -> list[Message]:
         """Puts the folder in order; what it says before the cameras may start."""
         done: Queue[bool] = Queue()
-        self.spool.begin(lambda: (known, garbage), adopt=adopt, then=lambda: done.put(True))
+        self.spool.begin(lambda: (known, garbage, set()), adopt=adopt, then=lambda: done.put(True))
         assert done.get(timeout=DEADLINE_S)
         said = []
         while not self.answers.empty():
@@ -228,7 +228,7 @@ def test_a_start_that_cannot_read_the_journal_touches_nothing_and_the_cameras_st
     name = bench.put()
     done: Queue[bool] = Queue()
 
-    def known() -> tuple[set[str], tuple[str, ...]]:
+    def known() -> tuple[set[str], tuple[str, ...], set[str]]:
         raise sqlite3.OperationalError("disk I/O error")
 
     bench.spool.begin(known, adopt=False, then=lambda: done.put(True))

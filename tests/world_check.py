@@ -18,7 +18,7 @@ from agent.identity import verify_chain
 from agent.kinds import CLASSES
 
 PLACE = ("journal", "boxseq", "prevhash", "sig")
-CAMERAS_OF = {"alarm-1": ("gate", "hall"), "counter": ("hall",)}
+CAMERAS_OF = {"alarm-1": ("gate", "hall")}
 SILENT = ("callbox.alarm.holdup", "callbox.alarm.duress")
 
 

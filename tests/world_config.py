@@ -17,7 +17,7 @@ drivers: [{id: gpio0, type: gpio}, {id: panel, type: line, port: /dev/panel}]
 inputs:
   - {id: alarm-1, driver: gpio0, pin: 17, kind: panic, cameras: [gate, hall]}
   - {id: fire-1, driver: gpio0, pin: 18, kind: fire}
-  - {id: counter, driver: gpio0, pin: 5, kind: holdup, cameras: [hall]}
+  - {id: counter, driver: gpio0, pin: 5, kind: holdup}
   - {id: door, driver: gpio0, pin: 22, kind: tamper, debounce_ms: 100}
   - {id: mains, driver: gpio0, pin: 6, kind: ac}
   - {id: key, driver: gpio0, pin: 16, kind: reset}

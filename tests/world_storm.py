@@ -194,7 +194,17 @@ def three_presses(world: World, cut_at: int) -> None:
     world.stormy = world.cuts = False
     world.first_cut = cut_at
     world.boot()
-    for at_s, name in ((1.0, "alarm-1"), (1.2, "counter"), (3.0, "alarm-1")):
+    for at_s, name in ((1.0, "fire-1"), (1.2, "counter"), (3.0, "fire-1")):
         world.later(at_s, world.press, name, 0.3)
     world.run(6.0)
+    heal(world)
+
+
+def one_press_with_pictures(world: World, cut_at: int) -> None:
+    """The same with one press that two cameras see."""
+    world.stormy = world.cuts = False
+    world.first_cut = cut_at
+    world.boot()
+    world.later(1.0, world.press, "alarm-1", 0.3)
+    world.run(9.0)
     heal(world)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,9 @@ from agent.identity import KEY_FILE, Ed25519Signer
 from agent.journal import FILE, Journal
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Fetch, Survey, Write
+from agent.media_mail import OwedFile
 from agent.ranges import Hole
+from agent.spool import FOLDER
 
 SIGNER = Ed25519Signer(BOX_KEY)
 TYPES = {
@@ -30,7 +32,20 @@ TYPES = {
     "status": "status.test",
     "audit": "audit.config",
 }
-TABLES = ("events", "owed", "pending", "owing", "pruned", "parked", "cases", "commands", "settings")
+TABLES = (
+    "events",
+    "owed",
+    "pending",
+    "owing",
+    "pruned",
+    "parked",
+    "cases",
+    "commands",
+    "settings",
+    "files",
+    "clips",
+    "garbage",
+)
 PEM = BOX_KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
@@ -42,6 +57,9 @@ def chain(name: str, seq: int = 0, prevhash: bytes = ZERO_HASH, key: Ed25519Sign
 def sealed(made: Chain, cls: EventClass = "scan") -> Event:
     data: Any = {"input": "desk"}
     return made.seal(Draft(f"id-{made.seq + 1}", TYPES[cls], "desk", Stamp(1.0, 1), data))
+
+
+CASE = "01a200e4-24bf-70ff-9531-985d5d9dc9f8"
 
 
 class Opened:
@@ -126,6 +144,29 @@ class Written:
         data = {"transition": "raised", "input": "alarm-1", "case": id, "count": count}
         self.write("alarm.panic", data, cases={id: case.stored(acknowledged=False)})
 
+    def evidence(self, *contents: bytes, case: str = CASE, camera: str = "front") -> tuple[OwedFile, ...]:
+        """Files on the disk, the first one a picture alone; the event that names them, and their rows."""
+        folder = self.state_dir / FOLDER
+        folder.mkdir(exist_ok=True)
+        files, rows = [], []
+        for n, content in enumerate(contents):
+            name = sha256(content).hexdigest()
+            (folder / name).write_bytes(content)
+            time = f"2026-11-22T01:34:4{n}.000000Z"
+            file = {"sha256": name, "plain_sha256": name, "bytes": len(content), "media_type": "video/mp2t"}
+            files.append({**file, "from": time, "to": time, "role": "during", **({} if n else {"key_frame": True})})
+            rows.append(OwedFile(name, self.chain.seq + 1, case, "alarm", camera, time, len(content), not n))
+        self.write("status.evidence", {"case": case, "camera": camera, "files": files}, files=tuple(rows))
+        return tuple(rows)
+
+    def discard(self, files: Sequence[OwedFile]) -> None:
+        """They go, with the record of it; their rows become garbage."""
+        told = [{**{k: getattr(f, k) for k in ("sha256", "camera", "bytes", "stored")}, "case": f.case} for f in files]
+        names = tuple(file.sha256 for file in files)
+        self.write("audit.discarded", {"cause": "size", "files": told}, gone=names)
+        for name in names:
+            (self.state_dir / FOLDER / name).unlink()
+
     def prune(self, *holes: Hole) -> None:
         """What central has goes, with its record; or these holes."""
         found = holes or self.journal.survey(Survey("", 0, 0, 0, undelivered=False)).ranges
@@ -146,8 +187,9 @@ class Written:
             sql.execute(statement, values)
 
     def tables(self) -> dict[str, list[Any]]:
-        """All that stands in it."""
+        """All that stands in it; what is no text as its bytes."""
         with closing(sqlite3.connect(self.state_dir / FILE)) as sql:
+            sql.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             return {table: sql.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}  # noqa: S608
 
     def run(self, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:

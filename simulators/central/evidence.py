@@ -30,11 +30,15 @@ class File:
 
 
 class Have(NamedTuple):
-    """Of a file: bytes here, whether it is whole and proven by its hash, and how often it came with a wrong one."""
+    """Of a file: bytes here, whether it is whole and proven by its hash, and how often it came with a wrong one.
+
+    gone: its box has it no more, and what is not here will never come.
+    """
 
     bytes: int
     whole: bool
     wrong: int
+    gone: bool = False
 
 
 def files(event: Event) -> list[File]:
@@ -54,6 +58,13 @@ def files(event: Event) -> list[File]:
                 key_frame, encrypted = entry.get("key_frame") is True, "encrypted" in entry
                 found.append(File(sha256, plain, size, kind, a, b, key_frame, encrypted))
     return found
+
+
+def discarded(event: Event) -> list[str]:
+    """SHA-256 of the files that an `audit.discarded` says are no more on the box; of a wrong shape none."""
+    named = event.data.get("files") if event.type == "callbox.audit.discarded" else None
+    entries = (entry.get("sha256") for entry in named if isinstance(entry, dict)) if isinstance(named, list) else ()
+    return [sha256 for sha256 in entries if isinstance(sha256, str) and SHA256.fullmatch(sha256)]
 
 
 @dataclass
@@ -94,6 +105,7 @@ def _shown(file: File, have: Have) -> dict[str, Any]:
         "have": min(have.bytes, file.bytes),
         "whole": have.whole,
         "wrong": have.wrong,
+        "gone": have.gone,
         "from": file.begins,
         "to": file.ends,
         "key_frame": file.key_frame,

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from simulators.central import wire
 from simulators.central.boxes import Box
 from simulators.central.broker import Answer, Broker, Link, Message, News
+from simulators.central.bucket import Bucket
 from simulators.central.desk import Change
 from simulators.central.evidence import File
 from simulators.central.intake import Intake
@@ -67,9 +68,10 @@ class Hub:
         operator_key: Ed25519PrivateKey,
         central_key: Ed25519PrivateKey,
         decrypts: bool = False,
+        bucket: Bucket | None = None,
     ) -> None:
-        """decrypts: there is an identity for encrypted evidence; the pages are told so."""
-        self._decrypts = decrypts
+        """decrypts: there is an identity for encrypted evidence, and pages say so. bucket: where boxes put files."""
+        self._decrypts, self._bucket = decrypts, bucket
         self._store, self._broker = store, broker
         self._operator, self._operator_key, self._central_key = operator, operator_key, central_key
         self._mailbox: queue.Queue[Mail] = queue.Queue(MAILBOX_MAX)
@@ -86,9 +88,13 @@ class Hub:
     def start(self) -> None:
         """Begins to work."""
         self._thread.start()
+        if self._bucket:
+            self._bucket.start(self.post, lambda: self.ask(self._store.unfinished_files))
 
     def stop(self) -> None:
         """Returns when everything that came before is done."""
+        if self._bucket:
+            self._bucket.stop()
         self.post(None)
         self._thread.join()
 
@@ -269,6 +275,8 @@ class Hub:
         if self._stale:  # memory is ahead of the disk: what it says is stored may not be
             return
         for box, body in receipts:
+            if self._bucket and (put := self._bucket.addresses(body.get("media", {}))):
+                body["put"] = put
             self._broker.publish(f"callbox/1/{box}/receipt", wire.signed(body, self._central_key))
 
     def _store_works(self, failure: str) -> None:

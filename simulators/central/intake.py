@@ -154,6 +154,9 @@ class Intake:
         for file in evidence.files(event):
             self.media.named(event.box, file)
             self._tell_of(event.box, file.sha256, now_s)
+        for sha256 in evidence.discarded(event):
+            self.media.discarded(event.box, sha256)
+            self._tell_of(event.box, sha256, now_s)
         for hole in wire.holes(event):
             if self._store.joins(event, hole):
                 self._store.add_hole(event, hole)

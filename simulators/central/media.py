@@ -52,7 +52,8 @@ class Media:
         row = self._store.file(box, sha256)
         if row is not None and row.whole_at:
             return Have(row.bytes, whole=True, wrong=row.wrong)
-        return Have(self._parts.get((box, sha256), 0), whole=False, wrong=row.wrong if row else 0)
+        gone = self._store.is_discarded(box, sha256)
+        return Have(self._parts.get((box, sha256), 0), whole=False, wrong=row.wrong if row else 0, gone=gone)
 
     def told(self, box: str) -> list[str]:
         """What a box that has come back is told of: all that is not whole, and what became so within the last day."""
@@ -72,6 +73,10 @@ class Media:
         """A proven event of this box names the file and its size; the first one counts."""
         self._store.name_file(box, file.sha256, file.bytes)
         self._unsettled[box, file.sha256] = None
+
+    def discarded(self, box: str, sha256: str) -> None:
+        """A proven event of this box says that it has this file no more."""
+        self._store.discard_file(box, sha256)
 
     def piece(self, box: str, sha256: str, offset: int, payload: bytes) -> None:
         """Bytes from `offset` on. Kept from where the last ones ended; a gap is not filled, the box has to go back."""

@@ -17,6 +17,7 @@ from agent.text import t
 from simulators.central import wire
 from simulators.central.bench import Bench
 from simulators.central.broker import Broker
+from simulators.central.bucket import Bucket
 from simulators.central.hub import Bench as BenchNews
 from simulators.central.hub import Hub
 from simulators.central.looker import Looker, read_identities
@@ -32,7 +33,7 @@ class Central:
 
     broker_url: mqtt://[user:password@]host[:port]. http_port: 0 takes a free one. The keys are Ed25519 PEM files, made
     where they are missing, beside the store by default. identity: an age identity file; without one, encrypted
-    evidence is stored and stays locked.
+    evidence is stored and stays locked. bucket: where boxes may put files.
     Raises ValueError, OSError or sqlite3.Error for what cannot be used.
     """
 
@@ -46,6 +47,7 @@ class Central:
         bench: Bench | None = None,
         operator: str = OPERATOR,
         identity: Path | str | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         store_path = Path(store_path)
         signer = wire.load_key(Path(operator_key or store_path.with_suffix(".operator.pem")))
@@ -56,7 +58,7 @@ class Central:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
         self._store = Store(store_path)
         self._broker = Broker(broker_url, self._store.client_id)
-        self._hub = Hub(self._store, self._broker, operator, signer, sealer, decrypts=bool(identities))
+        self._hub = Hub(self._store, self._broker, operator, signer, sealer, decrypts=bool(identities), bucket=bucket)
         self._bench, self._looker = bench, Looker(identities)
         self._web = Web(self._hub, bench, self._looker)
         config = uvicorn.Config(self._web.app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
@@ -110,6 +112,8 @@ def add_command(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--central-key", type=Path, metavar="FILE", help=t("sim.central.central_key"))
     parser.add_argument("--operator", default=OPERATOR, metavar="NAME", help=t("sim.central.operator"))
     parser.add_argument("--identity", type=Path, metavar="FILE", help=t("sim.central.identity"))
+    parser.add_argument("--put", metavar="https://STORE/BUCKET/", help=t("sim.central.put"))
+    parser.add_argument("--put-key", type=Path, metavar="FILE", help=t("sim.central.put_key"))
     parser.set_defaults(func=run)
 
 
@@ -118,7 +122,10 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         keys = {"operator_key": args.operator_key, "central_key": args.central_key, "identity": args.identity}
-        central = Central(args.broker, args.store, args.http, operator=args.operator, **keys)
+        if bool(args.put) != bool(args.put_key):
+            raise ValueError("--put and --put-key belong together")
+        bucket = Bucket(args.put, args.put_key.read_text()) if args.put else None
+        central = Central(args.broker, args.store, args.http, operator=args.operator, bucket=bucket, **keys)
     except (ValueError, OSError, sqlite3.Error) as error:
         print(t("sim.central.cannot", error=error), file=sys.stderr)
         return 1

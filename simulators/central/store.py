@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS holes (
 CREATE TABLE IF NOT EXISTS media (
   box TEXT, sha256 TEXT, bytes INTEGER NOT NULL, wrong INTEGER NOT NULL DEFAULT 0, whole_at TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (box, sha256)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS discarded (box TEXT, sha256 TEXT, PRIMARY KEY (box, sha256)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS media_by_time ON media (box, whole_at);
 CREATE TABLE IF NOT EXISTS oddities (received_at TEXT, topic TEXT, reason TEXT, payload BLOB);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -289,10 +290,22 @@ class Store:
         """(box, sha256) of all that are not whole."""
         return self._db.execute("SELECT box, sha256 FROM media WHERE whole_at = ''").fetchall()
 
+    def discard_file(self, box: str, sha256: str) -> None:
+        """A proven event of this box says that it has this file no more."""
+        self._db.execute("INSERT OR IGNORE INTO discarded VALUES (?, ?)", (box, sha256))
+
+    def is_discarded(self, box: str, sha256: str) -> bool:
+        return (
+            self._db.execute("SELECT 1 FROM discarded WHERE box = ? AND sha256 = ?", (box, sha256)).fetchone()
+            is not None
+        )
+
     def files_since(self, box: str, at: str) -> list[str]:
-        """SHA-256 of this box's files that are not whole, and of those that became so since `at`."""
+        """SHA-256 of this box's files that are not whole and may still come, and of those that became so since `at`."""
         rows = self._db.execute(
-            "SELECT sha256 FROM media WHERE box = ? AND (whole_at = '' OR whole_at >= ?) ORDER BY whole_at", (box, at)
+            "SELECT sha256 FROM media m WHERE box = ? AND (whole_at >= ? OR (whole_at = '' AND NOT EXISTS"
+            " (SELECT 1 FROM discarded d WHERE d.box = m.box AND d.sha256 = m.sha256))) ORDER BY whole_at",
+            (box, at),
         )
         return [sha256 for [sha256] in rows]
 

@@ -79,6 +79,7 @@ export class Viewer {
   fillStage(stage, camera) {
     const { h, t, icon } = this;
     const have = sum(camera.files, (file) => file.have), bytes = sum(camera.files, (file) => file.bytes);
+    const gone = camera.files.filter((file) => file.gone && !file.whole).length;
     const wrong = camera.files.filter((file) => file.wrong && !file.whole).length;
     const none = camera.last && !camera.files.length;
     stage.querySelector("figcaption").replaceChildren(h("strong", {}, camera.name), h("span", { class: "detail" }, [
@@ -89,6 +90,7 @@ export class Viewer {
     stage.querySelector(".coming").replaceChildren(...[
       none ? h("p", { class: "mark warn", data: { testid: "no-evidence" } }, t("page.evidence.none", { camera: camera.name }), camera.reason ? h("span", { class: "detail" }, camera.reason) : null) : null,
       bytes && have < bytes ? h("progress", { max: String(bytes), value: String(have), "aria-label": t("page.evidence.progress", { have: mb(have), bytes: mb(bytes) }) }) : null,
+      gone ? h("p", { class: "mark warn", data: { testid: "gone" } }, t("page.evidence.gone", { n: gone })) : null,
       wrong ? h("p", { class: "mark warn", data: { testid: "wrong-hash" } }, t("page.evidence.wrong", { n: wrong })) : null,
     ].filter(Boolean));
     const clip = camera.files.filter((file) => !file.key_frame), strip = stage.querySelector(".strip");
