@@ -168,8 +168,7 @@ class Loop:
         if self._opened.volatile:
             self._cameras.start()
         elif self._config.cameras or self._spool.folder.exists():
-            journal, adopt = self._worker.journal, bool(self._found.reason)
-            self._spool.begin(journal.file_names, adopt=adopt, then=self._cameras.start)
+            self._spool.begin(self._worker.journal.file_names, self._cameras.start)
 
     def _open_sessions(self) -> None:
         if not self._connects or not (self._armed or time.monotonic() >= self._link_s):
@@ -300,7 +299,7 @@ class Loop:
         self._box.disk_is_back(opened, found.reason, signer, memory.opened(), events, self._clock.now())
         memory.close()
         if found.reason:
-            self._spool.begin(found.journal.file_names, adopt=True, then=lambda: None)
+            self._spool.begin(found.journal.file_names, lambda: None)
         log.info("the disk is back: journal %s", self._worker.name)
         self._salvage(found)
 

@@ -49,16 +49,13 @@ class Spool:
         else:
             self._work.put(lambda: self._unlink(request.files))
 
-    def begin(self, known: Known, *, adopt: bool, then: Callable[[], None]) -> None:
-        """Makes the folder and puts it in order: crash procedure 5 of docs/evidence.md; `then` follows, in this thread.
-
-        adopt: the journal is a new one, and what lies there was named by events of the one before.
-        """
+    def begin(self, known: Known, then: Callable[[], None]) -> None:
+        """Makes the folder and puts it in order (docs/evidence.md, crash procedure 5); `then` follows in this thread."""
 
         def run() -> None:
             try:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._sweep(*known(), adopt=adopt)
+                self._sweep(*known())
             except OSError as error:
                 log.error("%s: %s; evidence that lies there is left as it is", self.folder, error.strerror)
             finally:  # whatever was in the way, the journal too
@@ -98,8 +95,8 @@ class Spool:
         self._sync()
         self._answer(Unlinked(names))
 
-    def _sweep(self, known: set[str], garbage: tuple[str, ...], unreadable: set[str], *, adopt: bool) -> None:
-        """A file whose row cannot be read is taken as one that events of another journal name: kept, and sent."""
+    def _sweep(self, known: set[str], garbage: tuple[str, ...], unreadable: set[str]) -> None:
+        """A file without a row is kept and sent: an event of a journal that is lost, or was in memory, may name it."""
         found: list[OwedFile] = []
         for name in unreadable:
             log.error("evidence %s: its row in the journal cannot be read and is written anew; see callbox fsck", name)
@@ -107,13 +104,9 @@ class Spool:
             if path.name in garbage or path.name.endswith(TEMPORARY):
                 path.unlink()
             elif path.name not in known and NAME.fullmatch(path.name):
-                if adopt or path.name in unreadable:
-                    status = path.stat()
-                    time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
-                    found.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))
-                else:
-                    log.warning("%s: written before a cut, and named by no event: removed", path)
-                    path.unlink()
+                status = path.stat()
+                time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
+                found.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))
         self._sync()
         if garbage:
             self._answer(Unlinked(garbage))

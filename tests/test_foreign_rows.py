@@ -60,7 +60,7 @@ def test_a_row_of_a_file_that_nobody_can_read_is_passed_over_until_a_start_write
 
     answers: Queue[Any] = Queue()
     with caplog.at_level(logging.ERROR, "callbox"):
-        Spool(filmed.state_dir, answers.put).begin(journal.file_names, adopt=False, then=lambda: answers.put(DONE))
+        Spool(filmed.state_dir, answers.put).begin(journal.file_names, lambda: answers.put(DONE))
         said: list[Any] = []
         while (answer := answers.get(timeout=DEADLINE_S)) is not DONE:
             said.append(answer)

@@ -41,10 +41,10 @@ class Bench:
         assert isinstance(answer, PieceRead)
         return answer
 
-    def begin(self, known: set[str], garbage: tuple[str, ...] = (), *, adopt: bool = False) -> list[Message]:
+    def begin(self, known: set[str], garbage: tuple[str, ...] = ()) -> list[Message]:
         """Puts the folder in order; what it says before the cameras may start."""
         done: Queue[bool] = Queue()
-        self.spool.begin(lambda: (known, garbage, set()), adopt=adopt, then=lambda: done.put(True))
+        self.spool.begin(lambda: (known, garbage, set()), lambda: done.put(True))
         assert done.get(timeout=DEADLINE_S)
         said = []
         while not self.answers.empty():
@@ -177,14 +177,11 @@ def test_a_start_makes_the_folder_for_its_owner_alone(bench: Bench) -> None:
     assert bench.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_start_removes_what_a_cut_left_and_keeps_what_the_journal_knows(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    known, garbage, unknown = (bench.put(data) for data in (b"known", b"garbage", b"unknown"))
+def test_a_start_removes_what_a_cut_left_and_keeps_what_the_journal_knows(bench: Bench) -> None:
+    known, garbage = (bench.put(data) for data in (b"known", b"garbage"))
     (bench.folder / ".front.tmp").write_bytes(b"half of a fi")
     assert bench.begin({known}, (garbage, "0" * 64)) == [Unlinked((garbage, "0" * 64))]
     assert bench.names() == {known}
-    assert f"{unknown}: written before a cut, and named by no event: removed" in caplog.text
 
 
 def test_a_start_syncs_before_it_says_what_is_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +192,11 @@ def test_a_start_syncs_before_it_says_what_is_gone(bench: Bench, monkeypatch: py
     assert done == [f"unlink {garbage[:4]}", f"fsync {FOLDER}", "Unlinked"]
 
 
-def test_under_a_new_journal_a_start_keeps_the_files_that_it_does_not_know(bench: Bench) -> None:
+def test_a_start_keeps_and_sends_the_files_that_its_journal_does_not_know(bench: Bench) -> None:
     known, unknown = bench.put(b"known"), bench.put(b"unknown")
     (bench.folder / ".front.tmp").write_bytes(b"half of a fi")
     os.utime(bench.folder / unknown, (1_795_311_200, 1_795_311_200))
-    [found] = bench.begin({known}, adopt=True)
+    [found] = bench.begin({known})
     assert isinstance(found, FilesFound)
     [file] = found.files
     assert (file.sha256, file.bytes, file.stored, file.seq) == (unknown, 7, 0, 0)
@@ -231,6 +228,6 @@ def test_a_start_that_cannot_read_the_journal_touches_nothing_and_the_cameras_st
     def known() -> tuple[set[str], tuple[str, ...], set[str]]:
         raise sqlite3.OperationalError("disk I/O error")
 
-    bench.spool.begin(known, adopt=False, then=lambda: done.put(True))
+    bench.spool.begin(known, lambda: done.put(True))
     assert done.get(timeout=DEADLINE_S)
     assert bench.names() == {name}

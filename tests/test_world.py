@@ -80,7 +80,7 @@ COVERED: Final = (
     "camera processes that died",
     "files at central",
     "files discarded",
-    "files swept",
+    "files found",
     "clips",
     "pieces behind a gap",
     "pieces that came again",

@@ -17,6 +17,8 @@ from agent.media_mail import (
     CameraFile,
     CameraStarted,
     Filed,
+    FilesFound,
+    OwedFile,
     PieceRead,
     ReadPiece,
     Record,
@@ -28,6 +30,7 @@ from agent.media_mail import (
 CAMERAS: Final = ("gate", "hall")
 GOP_S: Final = 2.0
 PIECE_BYTES_MAX: Final = 32_768
+TIME: Final = "2026-11-22T01:00:00Z"
 TOLD_MAX: Final = 60
 """Files in one receipt."""
 
@@ -143,11 +146,14 @@ class Eyes:
         self._world.tell(answer)
 
     def _sweep(self, known: set[str], garbage: tuple[str, ...]) -> None:
-        """A start: what is in `garbage`, and what the journal does not know, goes."""
-        for name in [*self.spool]:
-            if name in garbage or name not in known:
-                self._world.seen["files swept"] += 1
-                del self.spool[name]
+        """A start: what is in `garbage` goes, and what the journal does not know is found."""
+        for name in garbage:
+            self.spool.pop(name, None)
+        unknown = self.spool.keys() - known
+        if unknown:
+            self._world.seen["files found"] += len(unknown)
+            found = (OwedFile(name, 0, "", "status", "", TIME, len(self.spool[name])) for name in sorted(unknown))
+            self._soon(0.1, self._world.tell, FilesFound(tuple(found)))
         if missing := known - self.spool.keys() - set(garbage):
             raise ViolationError(f"files of the journal that are not on the disk: {missing}")
         if garbage:

@@ -58,7 +58,7 @@ class Media:
     def told(self, box: str) -> list[str]:
         """What a box that has come back is told of: all that is not whole, and what became so within the last day."""
         since = rfc3339(time.time() - TOLD_S)
-        nameless = [sha256 for name, sha256 in self._parts if name == box]
+        nameless = [sha256 for name, sha256 in self._parts if name == box and not self._store.is_discarded(box, sha256)]
         return list(dict.fromkeys([*self._store.files_since(box, since), *nameless]))
 
     def path(self, sha256: str) -> Path:
