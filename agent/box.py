@@ -237,9 +237,9 @@ class Box:
             case FetchedFiles(journal=journal) | SurveyedFiles(journal=journal):
                 if journal == self._recorder.journal:
                     self._media.handle(message)
-            case Filed() | CameraSaid() | CameraStarted() | CodesRead() | PieceRead() | PutDone():
+            case Filed() | CameraSaid() | CameraStarted() | CodesRead():
                 self._media.handle(message)
-            case Unlinked() | FilesFound():
+            case PieceRead() | PutDone() | Unlinked() | FilesFound():
                 self._media.handle(message)
             case SessionUp(session=session) if session == self._media.uploads.session:
                 self._media.uploads.up(message, now.mono_s)

@@ -5,6 +5,7 @@ import json
 import re
 import select
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -275,26 +276,20 @@ def _resend(args: argparse.Namespace) -> int:
 
 
 def _preview(args: argparse.Namespace) -> int:
-    from base64 import b64decode
-
     from agent.status import ask
 
     state_dir, camera = _state_dir(args), args.camera
-    answer = ask(state_dir, "preview", camera=camera)
-    if answer is None:
+    if (answer := ask(state_dir, "preview", camera=camera)) is None:
         print(t("cli.not_running", state_dir=state_dir))
         return NOT_RUNNING
-    if "cameras" in answer:
-        print(t("cli.preview_no_camera", camera=camera, cameras=", ".join(answer["cameras"]) or t("cli.none")))
+    if not answer.get("jpeg"):
+        told = {"cameras": ", ".join(answer.get("cameras", [])) or t("cli.none"), "reason": answer.get("reason")}
+        print(t("cli.preview_no_camera" if "cameras" in answer else "cli.preview_failed", camera=camera, **told))
         return FAILED
-    if not answer["jpeg"]:
-        print(t("cli.preview_failed", camera=camera, reason=answer["reason"]))
-        return FAILED
-    file = args.out or Path(f"{camera}.jpg")
     try:
-        file.write_bytes(b64decode(answer["jpeg"]))
+        (file := args.out or Path(f"{camera}.jpg")).write_bytes(b64decode(answer["jpeg"]))
     except OSError as error:
-        raise BoxError(f"{file}: {error.strerror}", "name another file: --out FILE.jpg") from error
+        raise BoxError(f"{error.filename}: {error.strerror}", "name another file: --out FILE.jpg") from error
     print(t("cli.preview_done", camera=camera, file=file))
     return OK
 

@@ -301,12 +301,12 @@ def notices(config: Config) -> list[str]:
         said.append(t("config.notice.operators"))
     if config.cameras and not config.evidence.recipients:
         said.append(t("config.notice.recipients"))
+    said += missing_extras(config)
     said += [
         t("config.notice.source", n=n, path=camera.path)
         for n, camera in enumerate(config.cameras)
         if camera.path and not camera.path.is_relative_to("/dev") and not camera.path.exists()
     ]
-    said += missing_extras(config)
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     said += [
         t("config.notice.role", n=n, role=output.role)

@@ -1,18 +1,20 @@
 """The doors of evidence as the loop has them: the cameras' processes, the files on their disk, and a PUT that runs."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from agent.camera_words import Wish
 from agent.cameras import Cameras
-from agent.mail import Action, Message
-from agent.media_mail import HoldPut, PutFile, ReadCodes, ReadPiece, Record, TakePicture, Unlink
+from agent.mail import Message
+from agent.media_mail import HoldPut, PutFile, ReadPiece, Unlink
 from agent.spool import Known, Spool
 
 if TYPE_CHECKING:
     from agent.config import Config
     from agent.put import Put
 
-DONE_HERE: Final = (ReadPiece, Unlink, PutFile, HoldPut, Record, TakePicture, ReadCodes)
+EyeAction = ReadPiece | Unlink | PutFile | HoldPut | Wish
+"""What is done here."""
 
 
 class Eyes:
@@ -36,7 +38,7 @@ class Eyes:
         """The files are put in order for a journal that is a new one."""
         self._spool.begin(known, lambda: None)
 
-    def do(self, action: Action) -> None:
+    def do(self, action: EyeAction) -> None:
         match action:
             case ReadPiece() | Unlink():
                 self._spool.ask(action)
@@ -47,7 +49,7 @@ class Eyes:
             case HoldPut(held):
                 if self._put is not None:
                     self._put.hold(held)
-            case Record() | TakePicture() | ReadCodes():
+            case _:
                 self.cameras.tell(action)
 
     def stop(self, timeout_s: float) -> None:

@@ -13,7 +13,7 @@ from agent import notify, threads
 from agent.box import Box
 from agent.clock import Clock
 from agent.events import Event, Stamp
-from agent.eyes import DONE_HERE, Eyes
+from agent.eyes import EyeAction, Eyes
 from agent.identity import Signer
 from agent.journal import Journal, Opened
 from agent.mail import (
@@ -221,7 +221,7 @@ class Loop:
         return any(isinstance(action, NewJournal) for action in actions)
 
     def _do(self, action: Action) -> None:
-        if isinstance(action, DONE_HERE):
+        if isinstance(action, EyeAction):
             self._eyes.do(action)
             return
         match action:

@@ -100,7 +100,7 @@ def text_lines(picture: "MatLike") -> list[Line]:
     from rapidocr import RapidOCR
 
     one_thread = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-    read = RapidOCR(params={"Global.log_level": "critical", **one_thread})(picture, use_cls=False)
+    read: Any = RapidOCR(params={"Global.log_level": "critical", **one_thread})(picture, use_cls=False)
     if read.boxes is None:
         return []
     boxes = [([float(x) for x, _ in box], [float(y) for _, y in box]) for box in read.boxes]

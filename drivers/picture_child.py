@@ -41,7 +41,7 @@ def ask(name: str, limits: Limits, stream: Stream, picture: bytes, **more: Any) 
     asked = json.dumps({**own, **more}).encode()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"drivers.{name}"],
+            [sys.executable, "-P", "-m", f"drivers.{name}"],
             input=asked + b"\n" + stream.parameter_sets + picture,
             capture_output=True,
             check=False,

@@ -1,5 +1,5 @@
 # make wheels [WHEELS=dir]                everything a box needs, as wheels, into dir (build/wheels); 80 MB of it are for
-#                                         cameras: a box without one needs no numpy, opencv_python_headless and pyrage
+#                                         cameras: a box without one needs no numpy, opencv_python_headless, pyrage and zxing_cpp
 # make install [WHEELS=dir] [DESTDIR=dir] the daemon into /opt/callbox; with WHEELS from there and without internet
 # make uninstall [DESTDIR=dir]            takes it away; config (/etc/callbox) and journal (/var/lib/callbox) stay
 #
@@ -24,8 +24,8 @@ wheels: $(VENV)/bin/python
 	$(BIN)/python -m pip wheel -q -w $(COLLECTED) . pip
 	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary lgpio '.[gpio]' || \
 	  echo 'No lgpio wheel for this machine: collecting without it, GPIO pins will need gpiozero'"'"'s other back ends.'
-	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary numpy,opencv-python-headless,pyrage '.[camera]' || \
-	  echo 'No opencv-python-headless or pyrage wheel for this machine: collecting without, cameras will stay offline.'
+	$(BIN)/python -m pip wheel -q -w $(COLLECTED) --only-binary numpy,opencv-python-headless,pyrage,zxing-cpp '.[camera]' || \
+	  echo 'No opencv-python-headless, pyrage or zxing-cpp wheel for this machine: collecting without, cameras will stay offline.'
 
 install: $(if $(WHEELS),,wheels)
 	@[ "$$(id -u)" = 0 ] || { echo 'make install writes to $(OPT) and $(LIB): run it as root (sudo make install).'; exit 1; }
@@ -33,7 +33,7 @@ install: $(if $(WHEELS),,wheels)
 	install -d $(DESTDIR)$(OPT)
 	cp -r $(COLLECTED) $(DESTDIR)$(NEW).wheels
 	pip=$$(cd $(COLLECTED) && ls pip-*.whl | tail -1); extras=; has() { ls $(COLLECTED)/$$1-*.whl >/dev/null 2>&1; }; \
-	if has lgpio; then extras=gpio; fi; if has opencv_python_headless && has pyrage; then extras=$$extras,camera; fi; \
+	if has lgpio; then extras=gpio; fi; if has opencv_python_headless && has pyrage && has zxing_cpp; then extras=$$extras,camera; fi; \
 	$(CHROOT) $(BOX_PYTHON) -m venv --without-pip $(NEW) && \
 	$(CHROOT) env -u PIP_FIND_LINKS PYTHONPATH=$(NEW).wheels/$$pip $(NEW)/bin/python -m pip install -q --no-cache-dir --root-user-action=ignore \
 	  --no-index --find-links $(NEW).wheels "callbox[$${extras#,}]"; \

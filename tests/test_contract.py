@@ -20,15 +20,7 @@ from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_
 from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
-from agent.media_mail import (
-    CameraFile,
-    CameraSaid,
-    CodesRead,
-    FoundCode,
-    FoundDocument,
-    ReadCodes,
-    SurveyedFiles,
-)
+from agent.media_mail import CameraFile, CameraSaid, CodesRead, FoundCode, FoundDocument, ReadCodes, SurveyedFiles
 from simulators.broker import Broker
 from simulators.central.server import OPERATOR
 from simulators.central.wire import command, verify
