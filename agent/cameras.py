@@ -218,7 +218,8 @@ class CameraProcess:
                 raise ValueError(f"{file}: USER:PASSWORD is wanted")
             parts = urlsplit(source)
             source = parts._replace(netloc=f"{quote(user, '')}:{quote(password, '')}@{parts.netloc}").geturl()
-        return {
+        masks = {"masks": self._camera.masks} if self._camera.masks else {}
+        return masks | {
             "camera": self.id,
             "source": source,
             "before_s": self._camera.before_s,

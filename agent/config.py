@@ -26,6 +26,7 @@ from agent.config_model import (
     Wired,
 )
 from agent.config_types import Keys
+from agent.polygons import hide_all
 from agent.text import t
 from agent.yaml_lines import Document, read
 from drivers import registry
@@ -276,6 +277,7 @@ def notices(config: Config) -> list[str]:
         said.append(t("config.notice.operators"))
     if config.cameras and not config.evidence.recipients:
         said.append(t("config.notice.recipients"))
+    said += [t("config.notice.masks", camera=camera.id) for camera in config.cameras if hide_all(camera.masks)]
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     said += [
         t("config.notice.role", n=n, role=output.role)

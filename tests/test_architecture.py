@@ -37,6 +37,7 @@ PURE = {
     "messages",
     "models",
     "outbox",
+    "polygons",
     "ranges",
     "recorder",
     "report",

@@ -62,6 +62,7 @@ OTHER: dict[str, Any] = {
     "cameras.credentials_file": "x",
     "cameras.before_s": 11,
     "cameras.after_s": 21,
+    "cameras.masks": [],
     "evidence.recipients": [],
     "evidence.media_kbps": 8,
     "paths.id": "x",
