@@ -284,7 +284,8 @@ class CameraProcess:
             parts, both = urlsplit(source), f"{quote(user, '')}:{quote(password, '')}"
             self._secrets = tuple(filter(None, (f"{user}:{password}", both, password, quote(password, ""))))
             source = parts._replace(netloc=f"{both}@{parts.netloc}").geturl()
-        return {
+        masks = {"masks": self._camera.masks} if self._camera.masks else {}
+        return masks | {
             "camera": self.id,
             "source": source,
             "before_s": self._camera.before_s,

@@ -28,6 +28,7 @@ from agent.config_model import (
     Wired,
 )
 from agent.config_types import Keys
+from agent.polygons import hide_all
 from agent.text import t
 from agent.yaml_lines import Document, read
 from drivers import registry
@@ -307,6 +308,7 @@ def notices(config: Config) -> list[str]:
         for n, camera in enumerate(config.cameras)
         if camera.path and not camera.path.is_relative_to("/dev") and not camera.path.exists()
     ]
+    said += [t("config.notice.masks", camera=camera.id) for camera in config.cameras if hide_all(camera.masks)]
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     said += [
         t("config.notice.role", n=n, role=output.role)

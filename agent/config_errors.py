@@ -91,6 +91,8 @@ def allowed(spec: Mapping[str, Any], root: Mapping[str, Any]) -> str:
         case "boolean":
             return "true, false"
         case "array":
+            if "maxItems" in spec:
+                return t("config.list_at_most", count=spec["maxItems"])
             return t("config.list_some") if spec.get("minItems") else t("config.list")
         case "object":
             return t("config.keys", names=", ".join(spec.get("properties", {})))

@@ -12,7 +12,19 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, model_validator
 
 from agent.config_errors import Fault, KeyPath, show
-from agent.config_types import CameraSource, Ed25519Key, File, Keys, Name, PutPrefix, Slug, number, secrets, wrong
+from agent.config_types import (
+    CameraSource,
+    Ed25519Key,
+    File,
+    Keys,
+    Mask,
+    Name,
+    PutPrefix,
+    Slug,
+    number,
+    secrets,
+    wrong,
+)
 from agent.text import t
 from drivers.contract import DriverType
 
@@ -229,6 +241,11 @@ class Camera(Keys):
     credentials_file: File | None = Field(None, description="file that holds USER:PASSWORD of the camera")
     before_s: int = number(0, 60, "s", "kept from before an alarm", 10)
     after_s: int = number(1, 300, "s", "recorded after an alarm", 20)
+    masks: tuple[Mask, ...] = Field(
+        (),
+        max_length=16,
+        description="polygons that are black in every picture of it; it then brings at most 5 pictures a second",
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

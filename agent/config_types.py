@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from agent.config_errors import Fault, show
+from agent.config_errors import SHOWN_MAX, Fault, show
+from agent.polygons import Polygon, area, corners, meeting
 from agent.text import t
 
 # Otherwise pydantic reads the metadata of every installed package, to ask whether one wants to have a hand in this.
@@ -40,6 +41,29 @@ def _key_bytes(text: object) -> object:
         if base64.urlsafe_b64encode(raw).decode().rstrip("=") == text:
             return raw
     raise wrong(Fault((), show(text), t("config.ed25519")))
+
+
+MASK_CORNERS_MAX = 64
+MASK_AREA_MIN = 1e-6
+"""Two pixels of 1080p: what is less is a line, which hides nothing."""
+
+
+def _mask(told: object) -> object:
+    """A polygon that can be meant."""
+    if not isinstance(told, list) or not 3 <= len(told) <= MASK_CORNERS_MAX:
+        raise wrong(Fault((), show(told), t("config.mask")))
+    if faults := [Fault((n,), str(xy)[:SHOWN_MAX], t("config.mask")) for n, xy in enumerate(told) if not _corner(xy)]:
+        raise wrong(*faults)
+    polygon = corners([(float(x), float(y)) for x, y in told])
+    if edges := meeting(polygon):
+        raise wrong(Fault((), t("config.mask_meets", one=edges[0], other=edges[1]), t("config.mask_plain")))
+    if len(polygon) < 3 or area(polygon) < MASK_AREA_MIN:
+        raise wrong(Fault((), t("config.mask_flat"), t("config.mask")))
+    return polygon
+
+
+def _corner(xy: object) -> bool:
+    return isinstance(xy, list) and len(xy) == 2 and all(type(part) in (int, float) and 0 <= part <= 1 for part in xy)
 
 
 def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
@@ -91,6 +115,14 @@ def _put_prefix(url: str) -> str:
 Ed25519Key = Annotated[
     bytes,
     BeforeValidator(_key_bytes, json_schema_input_type=Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]),
+]
+_Part = Annotated[float, Field(ge=0, le=1)]
+Mask = Annotated[
+    Polygon,
+    BeforeValidator(
+        _mask,
+        json_schema_input_type=Annotated[list[tuple[_Part, _Part]], Field(min_length=3, max_length=MASK_CORNERS_MAX)],
+    ),
 ]
 File = Annotated[Path, AfterValidator(_from_config_folder)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]

@@ -9,15 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from agent.export_codecs import (
-    PARAMETER_SETS,
-    h264_chroma,
-    h264_sps,
-    size_of_hevc,
-    unit_type,
-    without_prevention,
-)
 from agent.export_streams import TICKS, Clip
+from drivers import nal
 
 FROM_1904_S: Final = 2_082_844_800
 """From the beginning of MP4's time to that of 1970."""
@@ -97,26 +90,30 @@ def _sample_entry(like: Clip) -> bytes:
 
 def _avcc(like: Clip) -> bytes:
     """ISO/IEC 14496-15, 5.3.3.1."""
-    sps, pps = (_of_type(like, kind) for kind in PARAMETER_SETS["h264"])
+    sps, pps = (_of_type(like, kind) for kind in nal.PARAMETER_SETS["h264"])
     config = b"\1" + sps[0][1:4] + b"\xff" + bytes([0xE0 | len(sps)]) + b"".join(map(_sized, sps))
     config += bytes([len(pps)]) + b"".join(map(_sized, pps))
     if sps[0][1] in (100, 110, 122, 144):
-        chroma, luma_depth, chroma_depth = h264_chroma(*h264_sps(sps[0]))
-        config += bytes([0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth, 0])
+        config += _sampling(like) + b"\0"
     return _box(b"avcC", config)
 
 
 def _hvcc(like: Clip) -> bytes:
     """ISO/IEC 14496-15, 8.3.3.1; what it repeats of the SPS stands there in whole bytes (H.265 7.3.3)."""
-    arrays = [_of_type(like, kind) for kind in PARAMETER_SETS["hevc"]]
-    sps = without_prevention(arrays[1][0])
-    *_, chroma, luma_depth, chroma_depth = size_of_hevc(arrays[1][0])
+    arrays = [_of_type(like, kind) for kind in nal.PARAMETER_SETS["hevc"]]
+    sps = nal.without_prevention(arrays[1][0])
     layers = ((sps[2] >> 1 & 7) + 1) << 3 | (sps[2] & 1) << 2
-    config = b"\1" + sps[3:15] + b"\xf0\0\xfc" + bytes([0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth])
-    config += b"\0\0" + bytes([layers | 3, len(arrays)])
-    for kind, units in zip(PARAMETER_SETS["hevc"], arrays, strict=True):
+    config = b"\1" + sps[3:15] + b"\xf0\0\xfc" + _sampling(like) + b"\0\0" + bytes([layers | 3, len(arrays)])
+    for kind, units in zip(nal.PARAMETER_SETS["hevc"], arrays, strict=True):
         config += bytes([0x80 | kind]) + len(units).to_bytes(2, "big") + b"".join(map(_sized, units))
     return _box(b"hvcC", config)
+
+
+def _sampling(like: Clip) -> bytes:
+    """Chroma format and the depth of luma and chroma beyond 8 bits, each behind bits that are all 1."""
+    sps = nal.sps(like.codec, b"".join(nal.START + unit for unit in like.parameter_sets))
+    assert sps is not None  # noqa: S101  the clip's size is of it
+    return bytes([0xFC | sps.chroma, 0xF8 | sps.luma_bits - 8, 0xF8 | sps.chroma_bits - 8])
 
 
 def _esds(_: Clip) -> bytes:
@@ -129,7 +126,7 @@ _SAMPLE_ENTRIES: Final = {"h264": (b"avc1", _avcc), "hevc": (b"hvc1", _hvcc), "m
 
 
 def _of_type(like: Clip, kind: int) -> list[bytes]:
-    return [unit for unit in like.parameter_sets if unit_type(like.codec, unit) == kind]
+    return [unit for unit in like.parameter_sets if nal.kind(like.codec, unit) == kind]
 
 
 def _sized(unit: bytes) -> bytes:

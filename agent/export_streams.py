@@ -8,18 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from agent.export_codecs import (
-    PARAMETER_SETS,
-    PIXELS_MAX,
-    Codec,
-    is_key,
-    is_parameter_set,
-    nal_units,
-    size_of_h264,
-    size_of_hevc,
-    size_of_jpeg,
-    unit_type,
-)
+from drivers import jpeg, nal
+from drivers.packets import Codec
 
 TICKS: Final = 90_000
 """A second, as MPEG-TS counts it."""
@@ -64,8 +54,6 @@ def read_clip(media_type: str, data: bytes) -> Clip:
         raise ValueError("it ends in the middle of a structure") from None
     if not clip.pictures:
         raise ValueError("there is no picture in it")
-    if not 0 < clip.width <= PIXELS_MAX or not 0 < clip.height <= PIXELS_MAX:
-        raise ValueError(f"pictures of {clip.width} x {clip.height}; a side has 1 to {PIXELS_MAX} pixels")
     first = min(picture.at for picture in clip.pictures)
     pictures = [Picture(picture.at - first, picture.key, picture.units) for picture in clip.pictures]
     pictures[0] = pictures[0]._replace(key=True)  # an open GOP begins with a recovery point and no IDR picture
@@ -76,29 +64,29 @@ def read_clip(media_type: str, data: bytes) -> Clip:
 
 
 def _ts(data: bytes) -> Clip:
-    codec, units_at = _access_units(data)
+    codec, access_units = _access_units(data)
+    order = [*nal.PARAMETER_SETS[codec]]
     sets: list[bytes] = []
     pictures = []
-    for at, units in units_at:
+    for at, access_unit in access_units:
         slices = []
-        for unit in units:
-            if is_parameter_set(codec, unit):
-                if unit not in sets:
-                    sets.append(unit)
-            else:
+        for unit in filter(None, nal.units(access_unit)):
+            if nal.kind(codec, unit) not in order:
                 slices.append(unit)
-        pictures.append(Picture(at, any(is_key(codec, unit) for unit in slices), slices))
-    order = PARAMETER_SETS[codec]
-    sets.sort(key=lambda unit: order.index(unit_type(codec, unit)))
-    spss = [unit for unit in sets if unit_type(codec, unit) == order[-2]]
-    if not spss or unit_type(codec, sets[-1]) != order[-1]:
+            elif unit not in sets:
+                sets.append(unit)
+        pictures.append(Picture(at, nal.is_key(codec, access_unit), slices))
+    sets.sort(key=lambda unit: order.index(nal.kind(codec, unit)))
+    if not {nal.kind(codec, unit) for unit in sets} >= {*order[-2:]}:  # the VPS of HEVC decodes nothing
         raise ValueError("the parameter sets are missing: nobody can decode it")
-    width, height = size_of_h264(spss[0]) if codec == "h264" else size_of_hevc(spss[0])[:2]
-    return Clip(codec, width, height, tuple(sets), pictures)
+    found = nal.sps(codec, b"".join(nal.START + unit for unit in sets))
+    if found is None:
+        raise ValueError(f"its SPS tells no size; a side has 1 to {nal.SIDE_MAX} pixels")
+    return Clip(codec, found.width, found.height, tuple(sets), pictures)
 
 
-def _access_units(data: bytes) -> tuple[Codec, list[tuple[int, list[bytes]]]]:
-    """(codec, (time in ticks, NAL units) of each PES packet of the first video stream)."""
+def _access_units(data: bytes) -> tuple[Codec, list[tuple[int, bytes]]]:
+    """(codec, (time in ticks, access unit) of each PES packet of the first video stream)."""
     codec: Codec | None = None
     map_pid = video_pid = -1
     packets: list[bytearray] = []
@@ -127,7 +115,7 @@ def _access_units(data: bytes) -> tuple[Codec, list[tuple[int, list[bytes]]]]:
                 packets[-1] += payload
     if codec is None:
         raise ValueError("no stream of H.264 or HEVC is in it")
-    found: list[tuple[int, list[bytes]]] = []
+    found: list[tuple[int, bytes]] = []
     for pes in packets:
         if pes[:3] != b"\0\0\1" or not pes[7] & 0x80:
             raise ValueError("a PES packet begins without start code or time")
@@ -136,7 +124,7 @@ def _access_units(data: bytes) -> tuple[Codec, list[tuple[int, list[bytes]]]]:
         if found:  # the nearest to the one before: the counter may have begun anew
             pts += round((found[-1][0] - pts) / PTS_WRAP) * PTS_WRAP
         end = 6 + int.from_bytes(pes[4:6], "big") if pes[4:6] != b"\0\0" else len(pes)
-        found.append((pts, list(nal_units(bytes(pes[9 + pes[8] : end])))))
+        found.append((pts, bytes(pes[9 + pes[8] : end])))
     return codec, found
 
 
@@ -168,8 +156,7 @@ def _avi(data: bytes) -> Clip:
                 raise ValueError(f"more than {PICTURES_MAX} pictures; a file holds about a second")
     if not pictures:
         raise ValueError("no stream of pictures is in it")
-    width, height = size_of_jpeg(pictures[0].units[0])
-    return Clip("mjpeg", width, height, (), pictures)
+    return Clip("mjpeg", *_jpeg_size(pictures[0].units[0]), (), pictures)
 
 
 def _chunks(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
@@ -186,8 +173,15 @@ def _chunks(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg(data: bytes) -> Clip:
-    width, height = size_of_jpeg(data)
-    return Clip("mjpeg", width, height, (), [Picture(0, True, [data])])
+    return Clip("mjpeg", *_jpeg_size(data), (), [Picture(0, True, [data])])
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Raises ValueError."""
+    size = jpeg.check(data)
+    if isinstance(size, str):
+        raise ValueError(size)
+    return size
 
 
 _READERS: Final[dict[str, Callable[[bytes], Clip]]] = {"video/mp2t": _ts, "video/x-msvideo": _avi, "image/jpeg": _jpeg}

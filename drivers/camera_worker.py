@@ -18,13 +18,13 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from drivers import avi, mpegts
 from drivers.camera_look import Look, look
@@ -35,6 +35,9 @@ from drivers.camera_state import CameraState
 from drivers.packet_ring import Clip
 from drivers.packets import CameraError, CameraQuality, Packet, Source, Stream
 from drivers.vault import VaultError, read_recipients, store
+
+if TYPE_CHECKING:
+    from drivers.masked_source import Polygon
 
 BEAT_S: Final = 1.0
 SPARE_S: Final = 2.0
@@ -81,8 +84,12 @@ class Word:
 Message = Stream | Packet | Lost | Looked | Answered | Word
 
 
-def open_source(source: str) -> Source:
-    """Opens a camera by what its source begins with. Raises CameraError."""
+def open_source(source: str, masks: Sequence["Polygon"] = ()) -> Source:
+    """Opens a camera by what its source begins with, and masked where anything is to be. Raises CameraError."""
+    if masks:
+        from drivers.masked_source import MaskedSource
+
+        return MaskedSource(source, masks)
     if source.startswith(("http://", "https://")):
         from drivers.mjpeg_http import MjpegHttp
 
@@ -100,6 +107,11 @@ class Worker:
         self._camera, self._source = str(who["camera"]), str(who["source"])
         self._media_dir, self._look_s = Path(who["media_dir"]), float(who["look_s"])
         self._recipients = read_recipients(who["recipients"])
+        self._masks: Sequence[Polygon] = ()
+        if "masks" in who:
+            from drivers.masked_source import read_polygons  # decoding costs memory that most cameras do without
+
+            self._masks = read_polygons(who["masks"])
         self._say = say
         self._inbox: deque[Message] = deque()
         self._bell = threading.Event()
@@ -271,7 +283,7 @@ class Worker:
         while True:
             opened_s = time.monotonic()
             try:
-                camera = open_source(self._source)
+                camera = open_source(self._source, self._masks)
                 try:
                     self._put(camera.stream)
                     self._open_again.clear()

@@ -1,4 +1,5 @@
-"""A camera or file read by OpenCV, with FFmpeg inside: RTSP, V4L2 (MJPEG), video files. Nothing is decoded.
+"""A camera or file read by OpenCV, with FFmpeg inside: RTSP, V4L2 (MJPEG), video files. Nothing is decoded, unless it
+is asked for.
 
 Sets variables of OpenCV in this process's environment, which must stand before cv2 is imported: import it in a process
 of its own. What FFmpeg prints while a camera is opened is read for the reason why it does not open, and goes nowhere.
@@ -33,7 +34,8 @@ os.environ |= {
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": str(WAIT_S),
     "OPENCV_LOG_LEVEL": "SILENT",
 }
-import cv2  # noqa: E402
+import cv2 as cv2  # noqa: E402
+from cv2.typing import MatLike as MatLike  # noqa: E402
 
 CODECS: Final[dict[str, Codec]] = {
     **dict.fromkeys(("h264", "avc1"), "h264"),
@@ -59,10 +61,13 @@ class Cv2Source:
     """An open camera, device or file. Raises CameraError.
 
     A file plays in real time, over and over, and its times go on: a camera for a demo or a test.
+
+    decoding: H.264 and HEVC are decoded. Pictures come in the order in which they are shown, each without `data`;
+    `picture` has the one read last. JPEGs come as they are all the same.
     """
 
-    def __init__(self, source: str) -> None:
-        self._source, self._where = source, shown(source)
+    def __init__(self, source: str, *, decoding: bool = False) -> None:
+        self._source, self._where, self._decoding = source, shown(source), decoding
         self._closed = threading.Event()
         self._is_file = False
         if "://" in source:
@@ -79,7 +84,7 @@ class Cv2Source:
         self._newest_s = 0.0
         self._due_s: float | None = None
         self._ahead: deque[tuple[bytes, bool, float, float]] = deque()
-        if self.stream.codec != "mjpeg":
+        if not self._in_order:
             until_s = time.monotonic() + AHEAD_S
             while len(self._ahead) < AHEAD_PICTURES and time.monotonic() < until_s:
                 self._ahead.append(self._grab())
@@ -88,10 +93,18 @@ class Cv2Source:
     def read(self) -> Packet:
         """The next picture, unchecked. Raises CameraError when none comes within WAIT_S."""
         data, key, pts_s, seen_s = self._ahead.popleft() if self._ahead else self._grab()
-        dts_s = pts_s if self.stream.codec == "mjpeg" else self._decode_times.decoded_s(pts_s)
+        dts_s = pts_s if self._in_order else self._decode_times.decoded_s(pts_s)
         if self._is_file:
             seen_s = self._pace(dts_s)
         return Packet(data, key, pts_s, dts_s, seen_s)
+
+    def picture(self) -> MatLike | None:
+        """The picture of the last `read`, BGR; None where it cannot be had. Only where it was decoded."""
+        try:
+            got, picture = self._capture.retrieve()
+        except cv2.error:
+            return None
+        return picture if got else None
 
     def close(self) -> None:
         self._closed.set()
@@ -100,8 +113,9 @@ class Cv2Source:
     def _open(self) -> None:
         wait_ms = 1000 * WAIT_S
         if self._backend == cv2.CAP_FFMPEG:
-            asked = [cv2.CAP_PROP_FORMAT, -1, cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait_ms]
-            asked += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait_ms]
+            # more threads than one hold back as many pictures
+            asked = [cv2.CAP_PROP_N_THREADS, 1] if self._decoding else [cv2.CAP_PROP_FORMAT, -1]
+            asked += [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait_ms]
         else:
             asked = [cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"), cv2.CAP_PROP_CONVERT_RGB, 0]
         started_s = time.monotonic()
@@ -122,13 +136,17 @@ class Cv2Source:
             raise CameraError(
                 f"{self._where}: the camera sends {name!r}, allowed is H.264, HEVC or MJPEG; change its settings"
             )
+        self._in_order = self._decoding or codec == "mjpeg"
+        self._decoded = self._decoding and codec != "mjpeg"
+        if self._decoding and not self._decoded and self._backend == cv2.CAP_FFMPEG:
+            self._capture.set(cv2.CAP_PROP_FORMAT, -1)
         fps = self._get(cv2.CAP_PROP_FPS)
         self._interval_s = 1 / fps if 0.1 <= fps <= 240 else 0.04
         self.stream = Stream(
             codec,
             max(0, int(self._get(cv2.CAP_PROP_FRAME_WIDTH))),
             max(0, int(self._get(cv2.CAP_PROP_FRAME_HEIGHT))),
-            b"" if codec == "mjpeg" else nal.parameter_sets(codec, self._extradata()),
+            b"" if self._in_order else nal.parameter_sets(codec, self._extradata()),
         )
 
     def _get(self, what: int) -> float:
@@ -152,13 +170,15 @@ class Cv2Source:
             found = "there is no picture in it" if self._is_file else f"the stream ended, or nothing came in {WAIT_S} s"
             raise CameraError(f"{self._where}: {found}; it is opened again")
         seen_s = time.monotonic()
-        key = self.stream.codec == "mjpeg" or self._get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0
+        key = self._in_order or self._get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0
         pts_s = self._shown_s()
         self._newest_s = max(self._newest_s, pts_s)
         return data, key, pts_s, seen_s
 
     def _read(self) -> tuple[bool, bytes]:
         try:
+            if self._decoded:
+                return self._capture.grab(), b""
             got, data = self._capture.read()
         except cv2.error:
             return False, b""

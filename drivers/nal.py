@@ -6,7 +6,7 @@ Nothing here decodes a picture, and nothing raises: whatever the bytes are, the 
 Source: ITU-T H.264 (08/2021) annex B, 7.3.1 and table 7-1; ITU-T H.265 (08/2021) annex B, 7.3.1.2 and table 7-1.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from drivers.packets import Codec, Stream
 
@@ -18,16 +18,31 @@ SIDE_MAX: Final = 16_384
 
 H264_SPS, H264_PPS = 7, 8
 HEVC_VPS, HEVC_SPS, HEVC_PPS = 32, 33, 34
-_SETS: Final = {
+PARAMETER_SETS: Final = {
     "h264": {H264_SPS: "SPS", H264_PPS: "PPS"},
     "hevc": {HEVC_VPS: "VPS", HEVC_SPS: "SPS", HEVC_PPS: "PPS"},
 }
+"""nal_unit_type and name, in the order in which they stand in a stream."""
 _PICTURE: Final = {"h264": range(1, 6), "hevc": range(32)}
 _KEY: Final = {"h264": range(5, 6), "hevc": range(16, 24)}
 """IDR; BLA, IDR, CRA and what is reserved for more of them."""
 _SPECIFIED: Final = {"h264": range(1, 24), "hevc": range(48)}
 """What is reserved in these is for later editions, and decoders pass over it. What is beyond is none of the standard's
 (in RTP it names pieces of units, which have no place in a byte stream)."""
+
+
+class Sps(NamedTuple):
+    """What a sequence parameter set tells.
+
+    width, height: pixels as shown, after cropping. chroma: chroma_format_idc, 0 to 3. luma_bits, chroma_bits: of a
+    sample, from 8 on.
+    """
+
+    width: int
+    height: int
+    chroma: int
+    luma_bits: int
+    chroma_bits: int
 
 
 def units(data: bytes) -> list[bytes]:
@@ -50,19 +65,32 @@ def is_key(codec: Codec, data: bytes) -> bool:
 def parameter_sets(codec: Codec, data: bytes) -> bytes:
     """The SPS and PPS (HEVC: and VPS) in an access unit, in Annex B form; b"" unless one of each is there."""
     found = [(kind(codec, unit), unit) for unit in units(data)]
-    sets = [(of, unit) for of, unit in found if of in _SETS[codec]]
-    return b"".join(b"\0" + START + unit for _, unit in sets) if {of for of, _ in sets} == {*_SETS[codec]} else b""
+    sets = [(of, unit) for of, unit in found if of in PARAMETER_SETS[codec]]
+    if {of for of, _ in sets} != {*PARAMETER_SETS[codec]}:
+        return b""
+    return b"".join(b"\0" + START + unit for _, unit in sets)
 
 
-def size(codec: Codec, data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels as shown (after cropping), by the first SPS; (0, 0) where none tells or none can."""
+def without_prevention(unit: bytes) -> bytes:
+    """A unit without the bytes 3 that only keep start codes out of its payload (H.264 7.4.1.1)."""
+    return unit.replace(b"\0\0\3", b"\0\0")
+
+
+def sps(codec: Codec, data: bytes) -> Sps | None:
+    """What the first SPS tells; None where there is none, or none that can be."""
     of = H264_SPS if codec == "h264" else HEVC_SPS
     for unit in units(data):
         if kind(codec, unit) == of:
-            bits = _Bits(unit[:512].replace(b"\0\0\3", b"\0\0"))  # the 3 only keeps start codes out of the payload
-            width, height = _h264_size(bits) if codec == "h264" else _hevc_size(bits)
-            return (width, height) if 0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX and not bits.over else (0, 0)
-    return 0, 0
+            bits = _Bits(without_prevention(unit[:512]))
+            found = _h264_sps(bits) if codec == "h264" else _hevc_sps(bits)
+            return found if 0 < found.width <= SIDE_MAX and 0 < found.height <= SIDE_MAX and not bits.over else None
+    return None
+
+
+def size(codec: Codec, data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels as shown, by the first SPS; (0, 0) where none tells or none can."""
+    found = sps(codec, data)
+    return (found.width, found.height) if found else (0, 0)
 
 
 def check(data: bytes, stream: Stream) -> str:
@@ -88,7 +116,7 @@ def check(data: bytes, stream: Stream) -> str:
     if not any(of in _PICTURE[codec] for of in kinds):
         return "no picture in it"
     at_hand = {*kinds, *(kind(codec, unit) for unit in units(stream.parameter_sets))}
-    if missing := [name for of, name in _SETS[codec].items() if of not in at_hand]:
+    if missing := [name for of, name in PARAMETER_SETS[codec].items() if of not in at_hand]:
         return f"no {' and '.join(missing)} at hand: it cannot be decoded"
     return ""
 
@@ -121,18 +149,17 @@ class _Bits:
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
-def _h264_size(bits: _Bits) -> tuple[int, int]:
+def _h264_sps(bits: _Bits) -> Sps:
     """H.264 7.3.2.1.1, seq_parameter_set_data up to the cropping."""
     bits.u(8)  # the unit's header
     profile = bits.u(8)
     bits.u(16)
     bits.ue()
-    chroma, planes = 1, 0
+    chroma, planes, luma_bits, chroma_bits = 1, 0, 8, 8
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma = bits.ue()
         planes = bits.u(1) if chroma == 3 else 0
-        bits.ue()
-        bits.ue()
+        luma_bits, chroma_bits = 8 + bits.ue(), 8 + bits.ue()
         bits.u(1)
         if bits.u(1):
             for number in range(8 if chroma != 3 else 12):
@@ -158,7 +185,8 @@ def _h264_size(bits: _Bits) -> tuple[int, int]:
     left, right, top, bottom = (bits.ue() for _ in range(4)) if bits.u(1) else (0, 0, 0, 0)
     wide = 2 if chroma in (1, 2) and not planes else 1
     high = (2 if chroma == 1 and not planes else 1) * (2 - frames_only)
-    return 16 * columns - wide * (left + right), 16 * rows * (2 - frames_only) - high * (top + bottom)
+    width, height = 16 * columns - wide * (left + right), 16 * rows * (2 - frames_only) - high * (top + bottom)
+    return Sps(width, height, chroma, luma_bits, chroma_bits)
 
 
 def _skip_scaling_list(bits: _Bits, entries: int) -> None:
@@ -170,8 +198,8 @@ def _skip_scaling_list(bits: _Bits, entries: int) -> None:
         last = following or last
 
 
-def _hevc_size(bits: _Bits) -> tuple[int, int]:
-    """HEVC 7.3.2.2.1, seq_parameter_set_rbsp up to the conformance window."""
+def _hevc_sps(bits: _Bits) -> Sps:
+    """HEVC 7.3.2.2.1, seq_parameter_set_rbsp up to the depth of its samples."""
     bits.u(16)  # the unit's header
     bits.u(4)
     sub_layers = bits.u(3)
@@ -189,4 +217,4 @@ def _hevc_size(bits: _Bits) -> tuple[int, int]:
     left, right, top, bottom = (bits.ue() for _ in range(4)) if bits.u(1) else (0, 0, 0, 0)
     wide = 2 if chroma in (1, 2) and not planes else 1
     high = 2 if chroma == 1 and not planes else 1
-    return width - wide * (left + right), height - high * (top + bottom)
+    return Sps(width - wide * (left + right), height - high * (top + bottom), chroma, 8 + bits.ue(), 8 + bits.ue())

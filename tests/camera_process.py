@@ -33,8 +33,9 @@ class CameraProcess:
         recipients: Sequence[str] = (),
         look_s: float = 60,
         wrapper: Sequence[str] = (),
+        **more: Any,
     ) -> None:
-        """wrapper: a command that runs another, as `prlimit --fsize=1000`."""
+        """wrapper: a command that runs another, as `prlimit --fsize=1000`. more: of the first line, as masks."""
         self.said: list[Words] = []
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.process = subprocess.Popen(
@@ -45,7 +46,7 @@ class CameraProcess:
         )
         threading.Thread(target=self._hear, daemon=True).start()
         who = {"camera": "front", "source": source, "before_s": before_s, "ring_bytes_max": ring_bytes_max}
-        self.say({**who, "media_dir": str(media_dir), "recipients": [*recipients], "look_s": look_s})
+        self.say({**who, "media_dir": str(media_dir), "recipients": [*recipients], "look_s": look_s, **more})
 
     def __enter__(self) -> Self:
         return self

@@ -64,6 +64,7 @@ OTHER: dict[str, Any] = {
     "cameras.before_s": 11,
     "cameras.after_s": 21,
     "previews.pixelate": False,
+    "cameras.masks": [],
     "evidence.recipients": [],
     "evidence.media_kbps": 8,
     "evidence.put": ["https://x/"],

@@ -177,16 +177,18 @@ def test_a_file_that_is_as_signed_and_no_film_is_named_and_kept(tmp_path: Path, 
     scene = Scene(tmp_path / "box")
     scene.press()
     scene.evidence("front", 1, [scene.store(Made("ts", b"no film", (0.0,)), 0)], last=True)
-    scene.evidence("side", 1, [scene.store(Made("jpg", jpeg().data[:700], (0.0, 9.0)), 0)], last=True)
+    scene.evidence("side", 1, [scene.store(Made("jpg", jpeg().data, (0.0, 9.0)), 0)], last=True)
     scene.evidence("rear", 1, [scene.store(Made("jpg", bytes.fromhex(BAD_JPEG), (0.0,)), 0)], last=True)
+    scene.evidence("yard", 1, [scene.store(Made("jpg", jpeg().data[:700], (0.0,)), 0)], last=True)
     scene.write()
     code, manifest = exported(scene, out)
-    assert (code, faults(manifest)) == (1, ["clip", "picture", "times"])
+    assert (code, faults(manifest)) == (1, ["clip", "picture", "times", "clip"])
     assert {entry["state"] for entry in manifest["files"]} == {"ok"}
-    assert len(list((out / "files").iterdir())) == 3
+    assert len(list((out / "files").iterdir())) == 4
 
 
-BAD_JPEG = "ffd8 ffc0 0011 08 0018 0020 03 01 22 00 02 11 01 03 11 01 ffd9"
+BAD_JPEG = "ffd8 ffc0 0011 08 0018 0020 03 01 22 00 02 11 01 03 11 01 ffda 0008 01 01 00 00 3f 00 3f ffd9"
+"""Whole, and without the tables to decode it by."""
 
 
 def test_a_clip_that_has_not_come_to_its_end_is_named(tmp_path: Path, out: Path) -> None:

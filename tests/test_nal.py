@@ -5,7 +5,7 @@ import random
 import pytest
 from camera_clips import encoded, run
 
-from drivers.nal import SIDE_MAX, START, UNITS_MAX, check, is_key, kind, parameter_sets, size, units
+from drivers.nal import SIDE_MAX, START, UNITS_MAX, check, is_key, kind, parameter_sets, size, sps, units
 from drivers.packets import Codec, Stream
 
 # bit by bit from 7.3.2.1.1 of H.264 and 7.3.2.2.1 of H.265
@@ -13,11 +13,15 @@ VGA = bytes.fromhex("67 42 00 1E DA 02 80 F6 40")
 """Baseline, level 3: 40 x 30 macroblocks."""
 HD = bytes.fromhex("67 64 00 28 AC B2 80 F0 04 4F CA 80")
 """High, level 4: 120 x 68 macroblocks, 8 rows of the last cropped."""
+HIGH_422 = bytes.fromhex("67 7A 00 28 B6 8B BC 80")
+"""High 4:2:2, a macroblock: 1 011 011 010 0 0, 1 011 1 0, 1 1 1 1 0 0; luma of 10 bits, chroma of 9."""
 PROFILE = "42 01 01 01 60 00 00 03 00 90 00 00 03 00 00 03 00 5D"
 """HEVC: Main, level 3.1; 12 bytes with three 03 between zeros that keep start codes out."""
 HEVC_720 = bytes.fromhex(PROFILE + "A0 02 80 80 2D 16")
-HEVC_1080 = bytes.fromhex(PROFILE + "A0 03 C0 80 11 07 CB")
+HEVC_1080 = bytes.fromhex(PROFILE + "A0 03 C0 80 11 07 CB 80")
 """1920 x 1088 with a conformance window that ends 4 chroma rows before the bottom."""
+HEVC_10_BIT = bytes.fromhex(PROFILE + "A0 03 C0 80 11 04 D8")
+"""1920 x 1088 without a window; bit_depth_luma_minus8 and bit_depth_chroma_minus8 are 2."""
 PPS, IDR, SLICE = bytes.fromhex("68 CE 3C 80"), bytes.fromhex("65 88 84 00 33 FF"), bytes.fromhex("41 9A 21")
 HEVC_VPS, HEVC_PPS = bytes.fromhex("40 01 0C 01"), bytes.fromhex("44 01 C1 72")
 HEVC_IDR, HEVC_CRA, HEVC_TRAIL = (bytes.fromhex(text) for text in ("26 01 AF 08", "2A 01 AF 08", "02 01 D0 09"))
@@ -62,7 +66,7 @@ def test_parameter_sets_are_taken_out_when_all_kinds_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "sps", "pixels"),
+    ("codec", "unit", "pixels"),
     [
         ("h264", VGA, (640, 480)),
         ("h264", HD, (1920, 1080)),
@@ -70,8 +74,16 @@ def test_parameter_sets_are_taken_out_when_all_kinds_are_there() -> None:
         ("hevc", HEVC_1080, (1920, 1080)),
     ],
 )
-def test_the_size_is_that_of_the_sps_less_what_is_cropped(codec: Codec, sps: bytes, pixels: tuple[int, int]) -> None:
-    assert size(codec, unit_stream(sps)) == pixels
+def test_the_size_is_that_of_the_sps_less_what_is_cropped(codec: Codec, unit: bytes, pixels: tuple[int, int]) -> None:
+    assert size(codec, unit_stream(unit)) == pixels
+
+
+def test_an_sps_tells_how_its_samples_are_coded() -> None:
+    assert sps("h264", unit_stream(VGA)) == (640, 480, 1, 8, 8)
+    assert sps("h264", unit_stream(HD)) == (1920, 1080, 1, 8, 8)
+    assert sps("h264", unit_stream(HIGH_422)) == (16, 16, 2, 10, 9)
+    assert sps("hevc", unit_stream(HEVC_10_BIT)) == (1920, 1088, 1, 10, 10)
+    assert sps("hevc", unit_stream(HEVC_10_BIT[:-1])) is sps("h264", unit_stream(PPS)) is None
 
 
 def typed(bits: str) -> bytes:
