@@ -1,6 +1,8 @@
 """Inputs that let a camera read: what is allowed, and what is said where something for it is not installed."""
 
 import logging
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,8 +61,11 @@ def test_what_is_not_installed_for_it_is_noticed_by_check_and_at_the_start(
     [said] = missing_extras(config)
     assert said.startswith("papers: rapidocr is not installed")
     assert said in notices(config)
-    monkeypatch.setattr(main, "open_journal", None)
     monkeypatch.setattr(main, "take_lock", stop)
+    for module, name in ((signal, "pthread_sigmask"), (sys, "setswitchinterval"), (logging, "basicConfig")):
+        monkeypatch.setattr(
+            module, name, lambda *_, **__: None
+        )  # what a start does to its process, and not to this one
     with caplog.at_level(logging.WARNING), pytest.raises(StopIteration):
         main.run(file)
     assert said in caplog.text
