@@ -3,6 +3,7 @@
 import json
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from drivers.packets import Codec, Packet, Taken
@@ -12,6 +13,13 @@ GOP = 15
 X264 = "-c:v libx264 -preset ultrafast -x264-params keyint=15:min-keyint=15:scenecut=0:repeat-headers=1"
 X265 = "-c:v libx265 -preset ultrafast -x265-params keyint=15:min-keyint=15:scenecut=0:repeat-headers=1:log-level=none"
 ENCODERS = {"h264": X264, "hevc": X265 + ":open-gop=0", "mjpeg": "-c:v mjpeg -q:v 5"}
+FILMS = {
+    "h264": "-c:v libx264 -preset ultrafast -g 10",
+    "b-frames": "-c:v libx264 -preset medium -bf 2 -g 10",
+    "hevc": "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=10",
+    "mjpeg": "-c:v mjpeg",
+}
+FORMS = {"video/mp2t": "mpegts", "video/x-msvideo": "avi", "image/jpeg": "image2pipe"}
 
 
 def run(words: str, data: bytes = b"") -> bytes:
@@ -29,6 +37,19 @@ def encoded(codec: Codec, b_frames: int = 0, pictures: int = 45, size: str = "32
     stream = run(f"ffmpeg -v error {source} {ENCODERS[codec]} -bf {b_frames} -f {form} -")
     told = json.loads(run(f"ffprobe -v error -f {form} -show_packets -show_data -of json -", stream))["packets"]
     return tuple(_taken(packet) for packet in told)
+
+
+def film(path: Path, kind: str, seconds: float = 2) -> Path:
+    """Ten pictures a second, 160 x 120; the suffix says in what."""
+    run(f"ffmpeg -v error -f lavfi -i testsrc2=size=160x120:rate=10:duration={seconds} {FILMS[kind]} {path}")
+    return path
+
+
+def probed(path: Path) -> list[tuple[float, bool]]:
+    """(time of showing from the first one on, key) of each packet as ffprobe has them, in their order."""
+    packets = json.loads(run(f"ffprobe -v error -show_entries packet=pts_time,flags -of json {path}"))["packets"]
+    first_s = float(packets[0]["pts_time"])
+    return [(float(packet["pts_time"]) - first_s, "K" in packet["flags"]) for packet in packets]
 
 
 def packets_of(file: bytes, form: str) -> list[dict[str, Any]]:

@@ -102,3 +102,9 @@ class CameraProcess:
         for line in self.process.stdout:
             self._lines.put(line)
         self._lines.put(b"")
+
+
+def good(camera: CameraProcess, ring_s: float) -> None:
+    """Waits until it is, and holds so many seconds."""
+    camera.quality("good")
+    camera.beat(lambda beat: beat["ring_s"] >= ring_s)

@@ -85,8 +85,8 @@ def clip(codec: str, seconds: int, begins_s: float, recipient: str = "") -> list
 
 
 @cache
-def jpeg() -> bytes:
-    call = [str(FFMPEG), "-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180", "-frames:v", "1"]
+def jpeg(size: str = "320x180") -> bytes:
+    call = [str(FFMPEG), "-v", "error", "-f", "lavfi", "-i", f"testsrc=size={size}", "-frames:v", "1"]
     return subprocess.run([*call, "-f", "mjpeg", "-"], check=True, stdin=subprocess.DEVNULL, capture_output=True).stdout
 
 

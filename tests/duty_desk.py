@@ -3,7 +3,7 @@
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
@@ -17,7 +17,7 @@ from clips import Stored
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fakebox import FakeBox
 from paho.mqtt.enums import CallbackAPIVersion
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from simulators.broker import Broker
 from simulators.central import Central
@@ -183,3 +183,24 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@contextmanager
+def watched(browser: Browser, height: int = 900, fails: Sequence[str] = ()) -> Iterator[Page]:
+    """An English page, and a failure when it says an error; fails: words of those that are meant."""
+    context = browser.new_context(viewport={"width": 1280, "height": height}, locale="en-GB")
+    page = context.new_page()
+    page.set_default_timeout(DEADLINE_S * 1000)
+    expect.set_options(timeout=DEADLINE_S * 1000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    yield page
+    context.close()
+    assert [said for said in wrong if not any(word in said for word in fails)] == []

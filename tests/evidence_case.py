@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import clips
 import pyrage
-import pytest
 from written import SIGNER
 
 from agent.cli import main
 from agent.events import Chain, Draft, Event, Stamp, rfc3339, uuid7
 from agent.identity import Ed25519Signer, b64
-
-needs_ffmpeg = pytest.mark.skipif(which("ffmpeg") is None, reason="no ffmpeg here: apt-get install ffmpeg")
 
 PRESSED_US: Final = 1_795_311_281_323_457
 CASE: Final = uuid7(PRESSED_US, 1)
@@ -63,11 +60,8 @@ def recording(codec: str) -> tuple[Made, ...]:
     return tuple(Made(suffix, data, tuple(round(at - began, 6) for at in times)) for data, times in found)
 
 
-@cache
 def jpeg() -> Made:
-    with TemporaryDirectory() as folder:
-        ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x120:duration=1", "-frames:v", "1", f"{folder}/a.jpg")
-        return Made("jpg", Path(f"{folder}/a.jpg").read_bytes(), (0.0,))
+    return Made("jpg", clips.jpeg("160x120"), (0.0,))
 
 
 def ffmpeg(*args: str) -> bytes:

@@ -1,7 +1,6 @@
 """What is hidden in pictures of the simulated camera, and whether it is."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -42,12 +41,3 @@ def check(picture: MatLike) -> None:
     black, clear = hidden(width, height)
     assert picture[black].max() <= BLACK
     assert np.median(picture[clear]) >= LIGHT
-
-
-def pictures(path: Path) -> list[MatLike]:
-    """All that a file of evidence shows, BGR."""
-    capture, found = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
-    while (got := capture.read())[0]:
-        found.append(got[1])
-    assert found, path
-    return found

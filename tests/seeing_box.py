@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-from camera_clips import elementary
+from camera_clips import FORMS, elementary
 from pyrage import decrypt, x25519
 from real_box import BUTTON, RealBox, until
-from sim_camera import SimCamera
+from sim_camera import SimCamera, pictures
 
 from drivers.packets import Codec
 from simulators.picture import read_frame
@@ -23,7 +22,6 @@ from simulators.picture import read_frame
 FPS = 10
 BEFORE_S, AFTER_S = 3, 2
 IDENTITY = x25519.Identity.generate()
-FORMS = {"video/mp2t": "mpegts", "video/x-msvideo": "avi", "image/jpeg": "image2pipe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,9 @@ class File:
         """(number, ms) of each picture, decoded by OpenCV; one that nobody can read fails."""
         path = directory / self.told["sha256"]
         path.write_bytes(self.plain)
-        capture, found = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
-        while (got := capture.read())[0]:
-            number = read_frame(got[1])
+        found = []
+        for picture in pictures(path):
+            number = read_frame(picture)
             assert number is not None, self.told
             found.append(number)
         return found

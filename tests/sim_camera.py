@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import cv2
@@ -85,9 +86,9 @@ def opened(url: str, *more: int, read_timeout_ms: int = 10_000) -> cv2.VideoCapt
     return capture
 
 
-def pictures(url: str) -> Iterator[MatLike]:
-    """Decoded pictures, BGR, as cv2 has them, until nothing comes any more."""
-    capture = opened(url)
+def pictures(source: str | Path) -> Iterator[MatLike]:
+    """Decoded pictures of an address or file, BGR, as cv2 has them, until nothing comes any more."""
+    capture = opened(str(source))
     try:
         while True:
             good, picture = capture.read()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cv2_source import film
+from camera_clips import film
 
 FILMS = {"film.mp4": "b-frames", "film.ts": "h264", "film.mkv": "hevc", "film.avi": "mjpeg", "film.mov": "hevc"}
 SEEDS = 400

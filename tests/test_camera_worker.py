@@ -14,21 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from camera_process import DEADLINE_S, CameraProcess, Words
+from camera_clips import FORMS, decoded, film
+from camera_process import DEADLINE_S, CameraProcess, Words, good
 from camera_server import JPEG, MULTIPART, CameraServer, forever, part, says
 from sim_camera import SimCamera
-from test_cv2_source import film
 
 pytestmark = pytest.mark.real
-
-
-def decoded(path: Path) -> list[bytes]:
-    """The pictures of a file by FFmpeg, each as an MD5. A file that does not play by itself fails here."""
-    done = subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(path), "-f", "framemd5", "-"], capture_output=True, check=True
-    )
-    assert done.stderr == b""
-    return [line for line in done.stdout.splitlines() if not line.startswith(b"#")]
 
 
 def check_files(files: Sequence[Words], media: Path) -> int:
@@ -39,13 +30,8 @@ def check_files(files: Sequence[Words], media: Path) -> int:
         assert hashlib.sha256(data).hexdigest() == file["sha256"] == file["plain_sha256"]
         assert len(data) == file["bytes"]
         assert file["from_s"] <= file["to_s"]
-        pictures += len(decoded(media / file["sha256"]))
+        pictures += decoded(data, FORMS[file["media_type"]])
     return pictures
-
-
-def good(camera: CameraProcess, ring_s: float) -> None:
-    camera.quality("good")
-    camera.beat(lambda beat: beat["ring_s"] >= ring_s)
 
 
 @pytest.mark.parametrize(

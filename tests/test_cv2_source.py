@@ -1,6 +1,5 @@
 """RTSP and files through OpenCV as packets, against FFmpeg's own view of the same files, and against what is none."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,34 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from camera_clips import film, probed
 from camera_server import CameraServer, forever, says
 from sim_camera import SimCamera
 
 from drivers import cv2_source, nal
 from drivers.cv2_source import Cv2Source
 from drivers.packets import CameraError, Packet
-
-ENCODERS = {
-    "h264": ["-c:v", "libx264", "-preset", "ultrafast", "-g", "10"],
-    "b-frames": ["-c:v", "libx264", "-preset", "medium", "-bf", "2", "-g", "10"],
-    "hevc": ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:keyint=10"],
-    "mjpeg": ["-c:v", "mjpeg"],
-}
-
-
-def film(path: Path, kind: str, seconds: float = 2) -> Path:
-    source = f"testsrc2=size=160x120:rate=10:duration={seconds}"
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, *ENCODERS[kind], str(path)], check=True)
-    return path
-
-
-def probed(path: Path) -> list[tuple[float, bool]]:
-    """(time of showing from the first one on, key) of each packet as ffprobe has them, in their order."""
-    asked = ["-show_entries", "packet=pts_time,flags", "-of", "json", str(path)]
-    done = subprocess.run(["ffprobe", "-v", "error", *asked], capture_output=True, check=True)
-    packets: list[dict[str, Any]] = json.loads(done.stdout)["packets"]
-    first_s = float(packets[0]["pts_time"])
-    return [(float(packet["pts_time"]) - first_s, "K" in packet["flags"]) for packet in packets]
 
 
 def refusal(source: str) -> str:

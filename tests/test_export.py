@@ -11,7 +11,8 @@ from typing import Any
 
 import pyrage
 import pytest
-from evidence_case import CASE, KEY, Made, Scene, exported, faults, jpeg, needs_ffmpeg, recording, verified, whole
+from clips import needs_ffmpeg
+from evidence_case import CASE, KEY, Made, Scene, exported, faults, jpeg, recording, verified, whole
 
 from agent.cli import main
 

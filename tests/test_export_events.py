@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence_case import CASE, KEY, Scene, exported, faults, needs_ffmpeg, verified, whole
+from clips import needs_ffmpeg
+from evidence_case import CASE, KEY, Scene, exported, faults, verified, whole
 
 from agent.journal import FILE, Journal
 from agent.mail import Write

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evidence_case import TYPES, Made, ffmpeg, jpeg, needs_ffmpeg, recording, shown_s
+from clips import needs_ffmpeg
+from evidence_case import TYPES, Made, ffmpeg, jpeg, recording, shown_s
 
 from agent import export_pictures
 from agent.export_files import File, ticks

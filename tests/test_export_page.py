@@ -5,18 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from duty_desk import DEADLINE_S, chromium, needs_chromium
-from evidence_case import CASE, Scene, exported, jpeg, needs_ffmpeg, recording, whole
+from clips import needs_ffmpeg
+from duty_desk import browser, needs_chromium, watched
+from evidence_case import CASE, Scene, exported, jpeg, recording, whole
 from playwright.sync_api import Browser, Page, expect
 
+__all__ = ["browser"]  # a fixture
 pytestmark = [pytest.mark.real, needs_chromium, needs_ffmpeg]
 XSS = '<img src=x onerror="document.body.dataset.hurt=1"><script>document.body.dataset.hurt=1</script>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(DEADLINE_S * 1000)
-    expect.set_options(timeout=DEADLINE_S * 1000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    yield page
-    context.close()
-    assert wrong == []
+    with watched(browser) as page:
+        yield page
 
 
 def open_page(page: Page, folder: Path) -> None:

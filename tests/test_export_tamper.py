@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import rfc8785
+from clips import needs_ffmpeg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from evidence_case import KEY, Scene, exported, jpeg, needs_ffmpeg, recording, whole
+from evidence_case import KEY, Scene, exported, jpeg, recording, whole
 
 from agent import verify_export
 from agent.export_pictures import Thumbnail

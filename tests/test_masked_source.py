@@ -1,6 +1,5 @@
 """What masks hide, which pictures they leave, and what becomes of those that cannot be masked."""
 
-import subprocess
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +9,8 @@ import cv2
 import masked
 import numpy as np
 import pytest
+from camera_clips import FILMS, film, probed, run
 from camera_server import JPEG, MULTIPART, CameraServer, part, says
-from test_cv2_source import ENCODERS, film, probed
 
 from drivers import masked_source
 from drivers.cv2_source import Cv2Source
@@ -222,11 +221,9 @@ def test_the_times_of_decoded_pictures_are_those_in_the_file(
 
 def test_decoded_pictures_are_the_ones_that_ffmpeg_decodes(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", "b-frames", 1)
-    done = subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "bgr24", "-"],
-        capture_output=True, check=True,
-    )  # fmt: skip
-    wanted = np.frombuffer(done.stdout, np.uint8).reshape(-1, 120, 160, 3)[::2]
+    wanted = np.frombuffer(run(f"ffmpeg -v error -i {path} -f rawvideo -pix_fmt bgr24 -"), np.uint8).reshape(
+        -1, 120, 160, 3
+    )[::2]
     camera = MaskedSource(str(path), [((0.0, 0.0), (0.1, 0.0), (0.0, 0.1))])
     for picture in wanted:
         found = decoded(camera.read().data)
@@ -242,9 +239,8 @@ def test_a_film_that_changes_its_size_in_the_middle_is_masked_and_keeps_its_firs
     path = tmp_path / "film.ts"
     with path.open("wb") as whole:
         for size in ("160x120", "320x240", "96x176"):
-            source = ["-f", "lavfi", "-i", f"color=white:size={size}:rate=10:duration=2", *ENCODERS["h264"]]
-            command = ["ffmpeg", "-v", "error", *source, "-f", "mpegts", "-"]
-            whole.write(subprocess.run(command, check=True, capture_output=True).stdout)
+            source = f"-f lavfi -i color=white:size={size}:rate=10:duration=2"
+            whole.write(run(f"ffmpeg -v error {source} {FILMS['h264']} -f mpegts -"))
     camera, sizes = MaskedSource(str(path), [HALF]), set()
     for _ in range(25):
         picture = decoded(camera.read().data)

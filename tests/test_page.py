@@ -5,39 +5,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from duty_desk import DEADLINE_S, Desk, WireBox, chromium, desk, needs_chromium
+from duty_desk import Desk, WireBox, browser, desk, needs_chromium, watched
 from playwright.sync_api import Browser, Page, expect
 
-__all__ = ["desk"]  # a fixture
+__all__ = ["browser", "desk"]  # fixtures
 pytestmark = [pytest.mark.real, needs_chromium]
 
 LONG_URL = "mqtts://the-second-broker.of-the-district.central-station.jiangyang.example:8883"
 XSS = '<img src=x onerror="document.body.dataset.hurt=1"><script>document.body.dataset.hurt=1</script>'
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, desk: Desk) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    page = context.new_page()
-    page.set_default_timeout(DEADLINE_S * 1000)
-    expect.set_options(timeout=DEADLINE_S * 1000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "console", lambda said: wrong.append(said.text) if said.type == "error" and "409" not in said.text else None
-    )
-    page.goto(desk.central.url)
-    expect(page.locator("body[data-link=live]")).to_be_attached()
-    expect(page.get_by_test_id("box")).to_have_attribute("data-link", "online")
-    yield page
-    context.close()
-    assert wrong == []
+    with watched(browser, fails=["409"]) as page:
+        page.goto(desk.central.url)
+        expect(page.locator("body[data-link=live]")).to_be_attached()
+        expect(page.get_by_test_id("box")).to_have_attribute("data-link", "online")
+        yield page
 
 
 def card(page: Page, case: str) -> Any:

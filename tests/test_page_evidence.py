@@ -9,39 +9,20 @@ from urllib.request import urlopen
 
 import pytest
 from clips import Stored, clip, gops, key_picture, needs_ffmpeg, stored
-from duty_desk import DEADLINE_S, Desk, chromium, desk, needs_chromium
+from duty_desk import DEADLINE_S, Desk, browser, desk, needs_chromium, watched
 from playwright.sync_api import Browser, Locator, Page, expect
 
-__all__ = ["desk"]  # a fixture
+__all__ = ["browser", "desk"]  # fixtures
 pytestmark = [pytest.mark.real, needs_chromium, needs_ffmpeg]
 FAILED_LOADS = ("404", "422")  # a picture that cannot be shown is no fault of the page
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, desk: Desk) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1400}, locale="en-GB")
-    page = context.new_page()
-    page.set_default_timeout(DEADLINE_S * 1000)
-    expect.set_options(timeout=DEADLINE_S * 1000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "console",
-        lambda said: (
-            wrong.append(said.text) if said.type == "error" and not any(n in said.text for n in FAILED_LOADS) else None
-        ),
-    )
-    page.goto(desk.central.url)
-    expect(page.locator("body[data-link=live]")).to_be_attached()
-    yield page
-    context.close()
-    assert wrong == []
+    with watched(browser, 1400, FAILED_LOADS) as page:
+        page.goto(desk.central.url)
+        expect(page.locator("body[data-link=live]")).to_be_attached()
+        yield page
 
 
 def at_of(event: bytes) -> float:
