@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from camera_clips import film
 from camera_process import CameraProcess
-from test_cv2_source import film
 
 pytestmark = [
     pytest.mark.real,
