@@ -71,6 +71,7 @@ class Settings:
 
     rtsp: over RTSP, as H.264 and HEVC always are; else MJPEG over HTTP. gop: pictures from key picture to key picture.
     bframes: B-pictures in a row. sdp_only: parameter sets stand in the SDP and never in the stream.
+    noise: of the sensor, as in simulators/picture.py.
     """
 
     codec: Codec = "mjpeg"
@@ -81,6 +82,7 @@ class Settings:
     gop: int = 30
     bframes: int = 0
     sdp_only: bool = False
+    noise: int = 0
 
     def __post_init__(self) -> None:
         pixels_max = RTP_JPEG_PIXELS_MAX if self.rtsp and self.codec == "mjpeg" else 3840
@@ -89,7 +91,7 @@ class Settings:
                 raise _bad("size", f"{self.width}x{self.height}", f"WxH, 8 * n, 64-{pixels_max}")
         if self.codec not in get_args(Codec) or (self.codec != "mjpeg" and not self.rtsp):
             raise _bad("codec", self.codec, ", ".join(get_args(Codec)) if self.rtsp else "mjpeg")
-        for key, least, most in (("fps", 1, 60), ("gop", 1, 600), ("bframes", 0, 3)):
+        for key, least, most in (("fps", 1, 60), ("gop", 1, 600), ("bframes", 0, 3), ("noise", 0, 32)):
             if not least <= getattr(self, key) <= most:
                 raise _bad(key, str(getattr(self, key)), f"{least}-{most}")
 
@@ -304,7 +306,7 @@ class Camera:
         now, fault, pts_s = self.settings, self.fault, self.taken_s - self.booted_s
         if fault != "freeze" or not self._last:
             scene = fault if fault in ("dark", "covered") else "street"
-            picture = draw(self.number, int(self.taken_s * 1000), now.width, now.height, scene)
+            picture = draw(self.number, int(self.taken_s * 1000), now.width, now.height, scene, now.noise)
             if now.codec == "mjpeg":
                 self._last = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
             else:
@@ -333,6 +335,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--gop", type=int, default=30, metavar="N", help=t("sim.camera.gop"))
     parser.add_argument("--bframes", type=int, default=0, metavar="N", help=t("sim.camera.bframes"))
     parser.add_argument("--sdp-only", action="store_true", help=t("sim.camera.sdp_only"))
+    parser.add_argument("--noise", type=int, default=0, metavar="LEVELS", help=t("sim.camera.noise"))
     parser.add_argument("--user", metavar="NAME:PASSWORD", help=t("sim.camera.user"))
     parser.add_argument("--auth", default="digest", choices=get_args(Auth), help=t("sim.camera.auth"))
     parser.set_defaults(func=_run)
@@ -343,7 +346,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         width, height = size(args.size)
         rtsp = args.rtsp or args.codec != "mjpeg"
-        settings = Settings(args.codec, rtsp, width, height, args.fps, args.gop, args.bframes, args.sdp_only)
+        rates = (args.fps, args.gop, args.bframes, args.sdp_only, args.noise)
+        settings = Settings(args.codec, rtsp, width, height, *rates)
         name, colon, password = (args.user or "").partition(":")
         if args.user and not colon:
             raise _bad("--user", args.user, "NAME:PASSWORD")

@@ -30,15 +30,21 @@ CHECKSUM_MASK = 0xFFFF
 NOISE_LEVELS = 4
 
 
-def draw(number: int, time_ms: int, width: int, height: int, scene: Scene = "street") -> Picture:
+def draw(number: int, time_ms: int, width: int, height: int, scene: Scene = "street", noise: int = 0) -> Picture:
     """One picture. width, height: pixels, multiples of 8, from 64. number: below 2**32; time_ms: below 2**48.
+
+    noise: levels of a sensor's noise, 0 to 32; without any a picture is easier on every codec than a real one.
 
     Dark and covered show nothing but a sensor's noise, which differs from picture to picture; so nobody can read them.
     """
     if scene != "street":
-        level, noise = (4 if scene == "dark" else 110), _noise(width, height)
-        return np.asarray(level + np.roll(noise, number * 7919, axis=0), dtype=np.uint8)
+        level, grain = (4 if scene == "dark" else 110), _noise(width, height, NOISE_LEVELS)
+        return np.asarray(level + np.roll(grain, number * 7919, axis=0), dtype=np.uint8)
     picture = _street(width, height).copy()
+    if noise:
+        picture = np.asarray(
+            cv2.add(picture, np.roll(_noise(width, height, noise), number * 7919, axis=0)), dtype=np.uint8
+        )
     _walk(picture, time_ms / 1000)
     clock = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     text = f"{clock}  #{number}  {time_ms} ms"
@@ -102,5 +108,5 @@ def _box(picture: Picture, left: float, top: float, right: float, bottom: float,
 
 
 @cache
-def _noise(width: int, height: int) -> Picture:
-    return np.random.default_rng(1).integers(0, NOISE_LEVELS, (height, width, 3), dtype=np.uint8)
+def _noise(width: int, height: int, levels: int) -> Picture:
+    return np.random.default_rng(1).integers(0, levels, (height, width, 3), dtype=np.uint8)

@@ -24,7 +24,8 @@ from agent.cameras import COMMAND
 from bench.figures import Row, bounded, digits, rows_of
 from bench.presses import Taken, at_rest
 
-SIZE, FPS = "1920x1080", 15
+SIZE, FPS, NOISE = "1920x1080", 15, 8
+"""With that noise a second is about as many bytes as of a real camera."""
 BEFORE_S: Final = 10
 SETTLE_S: Final = float(os.environ.get("CALLBOX_CAMERA_SETTLE_S", "15"))
 SECONDS: Final = float(os.environ.get("CALLBOX_CAMERA_S", "30"))
@@ -140,7 +141,10 @@ def costs() -> dict[str, dict[str, Cost]]:
     """By codec and by program, one after the other at the same camera."""
     found: dict[str, dict[str, Cost]] = {}
     for name, options in CODECS.items():
-        with SimCamera(size=SIZE, fps=FPS, gop=FPS, **options) as camera, tempfile.TemporaryDirectory() as directory:
+        with (
+            SimCamera(size=SIZE, fps=FPS, gop=FPS, noise=NOISE, **options) as camera,
+            tempfile.TemporaryDirectory() as directory,
+        ):
             found[name] = {}
             for program, start in PROGRAMS.items():
                 with start(camera.url, Path(directory)) as process:
