@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 DEADLINE_S = 30.0
 Words = dict[str, Any]
 
@@ -108,3 +110,8 @@ def good(camera: CameraProcess, ring_s: float) -> None:
     """Waits until it is, and holds so many seconds."""
     camera.quality("good")
     camera.beat(lambda beat: beat["ring_s"] >= ring_s)
+
+
+def soaked(*names: str, here: tuple[str, ...]) -> list[Any]:
+    """Those `here` in `make test`, the others in `make soak`: each is seconds of a real camera."""
+    return [pytest.param(name, marks=[] if name in here else pytest.mark.soak) for name in names]

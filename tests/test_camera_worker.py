@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from camera_clips import FORMS, decoded, film
-from camera_process import DEADLINE_S, CameraProcess, Words, good
+from camera_process import DEADLINE_S, CameraProcess, Words, good, soaked
 from camera_server import JPEG, MULTIPART, CameraServer, forever, part, says
 from sim_camera import SimCamera
 
@@ -38,10 +38,10 @@ def check_files(files: Sequence[Words], media: Path) -> int:
     ("options", "media_type"),
     [
         ({}, "video/x-msvideo"),
-        ({"rtsp": True, "codec": "h264", "gop": 10}, "video/mp2t"),
+        pytest.param({"rtsp": True, "codec": "h264", "gop": 10}, "video/mp2t", marks=pytest.mark.soak),
         ({"rtsp": True, "codec": "h264", "gop": 10, "sdp_only": True}, "video/mp2t"),
-        ({"rtsp": True, "codec": "hevc", "gop": 10, "bframes": 2}, "video/mp2t"),
-        ({"rtsp": True, "codec": "mjpeg"}, "video/x-msvideo"),
+        pytest.param({"rtsp": True, "codec": "hevc", "gop": 10, "bframes": 2}, "video/mp2t", marks=pytest.mark.soak),
+        pytest.param({"rtsp": True, "codec": "mjpeg"}, "video/x-msvideo", marks=pytest.mark.soak),
     ],
     ids=["http", "h264", "h264 sdp only", "hevc b-frames", "rtsp mjpeg"],
 )
@@ -191,7 +191,7 @@ def test_a_camera_that_comes_back_with_another_size_is_good_again_and_begins_new
     assert check_files(files, tmp_path) > 15
 
 
-@pytest.mark.parametrize("word", ["stall", "drip", "garbage", "html"])
+@pytest.mark.parametrize("word", soaked("stall", "drip", "garbage", "html", here=("garbage",)))
 def test_a_camera_that_brings_nothing_of_use_is_offline_and_good_again_when_it_is_back(
     tmp_path: Path, word: str
 ) -> None:

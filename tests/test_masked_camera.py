@@ -11,7 +11,7 @@ import masked
 import numpy as np
 import pytest
 from camera_clips import packets_of
-from camera_process import CameraProcess, Words, good
+from camera_process import CameraProcess, Words, good, soaked
 from real_box import AMBER
 from seeing_box import BEFORE_S, button, camera_of, ended, files, ready, watching
 from sim_camera import SimCamera, pictures
@@ -43,7 +43,7 @@ def shown(files: list[Words], media: Path) -> list[tuple[int, int]]:
     return numbers
 
 
-@pytest.mark.parametrize("name", CAMERAS)
+@pytest.mark.parametrize("name", soaked(*CAMERAS, here=("h264-b-frames",)))
 def test_every_picture_on_the_disk_is_black_under_its_masks_and_has_its_time(tmp_path: Path, name: str) -> None:
     with (
         SimCamera(gop=15, **CAMERAS[name]) as sim,
@@ -63,7 +63,7 @@ def test_every_picture_on_the_disk_is_black_under_its_masks_and_has_its_time(tmp
     assert len(shown([alone], tmp_path)) == 1
     numbers = shown(files, tmp_path)
     assert len(numbers) >= 14
-    assert all(1 <= after - before <= 6 for (before, _), (after, _) in pairwise(numbers))
+    assert all(1 <= after - before <= 15 for (before, _), (after, _) in pairwise(numbers))
     for file in files:
         drawn_ms = [ms for _, ms in shown([file], tmp_path)]
         assert -1 <= 1000 * file["from_s"] - drawn_ms[0] <= ENCODER_MS
@@ -74,7 +74,7 @@ def test_every_picture_on_the_disk_is_black_under_its_masks_and_has_its_time(tmp
             assert times_ms == pytest.approx([ms - drawn_ms[0] for ms in drawn_ms], abs=2)
 
 
-@pytest.mark.parametrize("name", ["http", "h264", "hevc"])
+@pytest.mark.parametrize("name", soaked("http", "h264", "hevc", here=("http",)))
 def test_a_camera_that_changes_its_size_is_black_in_the_same_places(tmp_path: Path, name: str) -> None:
     with SimCamera(gop=5, **CAMERAS[name]) as sim, CameraProcess(sim.url, tmp_path, masks=masked.MASKS) as camera:
         good(camera, 1)
@@ -114,7 +114,7 @@ def test_a_camera_without_masks_is_not_decoded() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", ["http", "h264"])
+@pytest.mark.parametrize("name", soaked("http", "h264", here=("http",)))
 def test_whatever_central_gets_is_black_under_the_masks(tmp_path: Path, name: str) -> None:
     with SimCamera(fps=15, gop=15, **CAMERAS[name]) as eye:
         cameras = [camera_of(eye.url, masks=masked.MASKS)]
@@ -126,7 +126,7 @@ def test_whatever_central_gets_is_black_under_the_masks(tmp_path: Path, name: st
     assert [file.told["media_type"] for file in found if file.told.get("key_frame")] == ["image/jpeg"]
     numbers = [number for file in found for number in file.numbers(tmp_path) if not file.told.get("key_frame")]
     assert numbers[0][1] <= (pressed_s - BEFORE_S) * 1000
-    assert all(1 <= after - before <= 6 for (before, _), (after, _) in pairwise(numbers))
+    assert all(1 <= after - before <= 15 for (before, _), (after, _) in pairwise(numbers))
     for file in found:
         for picture in pictures(tmp_path / file.told["sha256"]):
             masked.check(picture)

@@ -4,11 +4,11 @@ import hashlib
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from camera_process import soaked
 from real_box import AMBER, RealBox, until
 from seeing_box import AFTER_S, BEFORE_S, FPS, IDENTITY, camera, ended, events, files, ready, seeing, watching
 from sim_camera import SimCamera
@@ -25,7 +25,7 @@ CAMERAS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CAMERAS)
+@pytest.mark.parametrize("name", soaked(*CAMERAS, here=("mjpeg", "h264-b-frames")))
 def test_a_press_brings_what_was_before_and_after_it_without_a_gap(name: str, tmp_path: Path) -> None:
     with seeing(tmp_path, **CAMERAS[name]) as (box, _):
         pressed_s = box.press()
@@ -47,16 +47,15 @@ def test_a_press_brings_what_was_before_and_after_it_without_a_gap(name: str, tm
 
 def test_what_is_stored_is_bit_for_bit_what_the_camera_sent(tmp_path: Path) -> None:
     """Beside the box ffmpeg takes the same stream from the same server, and keeps its bytes."""
-    with seeing(tmp_path, codec="h264") as (box, eye):
-        beside = tmp_path / "beside.h264"
+    beside = tmp_path / "beside.h264"
+    with SimCamera(codec="h264", fps=FPS, gop=FPS) as eye:
         words = f"ffmpeg -v error -rtsp_transport tcp -i {eye.url} -c copy -f h264 {beside}"
         peer = subprocess.Popen(words.split(), stdin=subprocess.PIPE)
         until(lambda: beside.exists() and beside.stat().st_size > 0, "ffmpeg has something")
-        ready(box)
-        pause_s = time.monotonic() + BEFORE_S + 1
-        until(lambda: time.monotonic() > pause_s, "both have seen the same seconds")
-        box.press()
-        found = files(box, ended(box))
+        with watching(tmp_path, eye.url) as box:
+            ready(box)
+            box.press()
+            found = files(box, ended(box))
         peer.communicate(b"q", timeout=20)
     sent = {unit for unit in units(beside.read_bytes()) if unit[0] & 31 in (1, 5)}
     stored = [unit for file in found for unit in units(file.stream("h264")) if unit[0] & 31 in (1, 5)]
@@ -69,6 +68,7 @@ def units(stream: bytes) -> list[bytes]:
     return [unit.rstrip(b"\0") for unit in re.split(b"\0\0\1", stream) if unit.rstrip(b"\0")]
 
 
+@pytest.mark.soak
 def test_the_age_of_debian_reads_what_the_box_wrote(tmp_path: Path) -> None:
     with seeing(tmp_path, codec="mjpeg") as (box, _):
         box.press()
@@ -108,6 +108,7 @@ def test_a_camera_that_hangs_is_killed_and_comes_back_and_holds_up_no_alarm(tmp_
         assert camera(box)["restarts"] == 1
 
 
+@pytest.mark.soak
 def test_a_camera_that_goes_is_a_trouble_until_it_is_back(tmp_path: Path) -> None:
     with seeing(tmp_path, codec="h264") as (box, eye):
         eye.say("vanish")
