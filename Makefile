@@ -1,8 +1,9 @@
 # make demo   a box, its simulated hardware, a broker and a central on this machine
 # make test   lint, types and every test; installs what it needs (as root, or through sudo)
-# make soak   what takes long: 1,000 SIGKILLs of the real process (KILLS=n), 200 power cuts (CUTS=n), 300 seeds of
-#             the world (SEEDS=n), an hour under all faults mixed (SOAK_S=n), USB adapters in and out of a box under a
-#             real kernel (emulated), every broker of docs/brokers.md
+# make soak   what takes long: 1,000 SIGKILLs of the real process (KILLS=n), 200 power cuts (CUTS=n), 100 SIGKILLs while
+#             evidence goes out over 64 kbit/s (EYE_KILLS=n), 300 seeds of the world (SEEDS=n), an hour under all
+#             faults mixed (SOAK_S=n), USB adapters in and out of a box under a real kernel (emulated), every broker of
+#             docs/brokers.md, every codec of a camera
 # make bench  every figure of docs/performance.md, beside its limit and its peers (half an hour), on a quiet machine
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -33,11 +34,12 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -s tests/test_real_kills.py
 	CALLBOX_CUTS=$(or $(CUTS),200) $(BIN)/python -m pytest -s tests/test_power.py
+	CALLBOX_EVIDENCE_KILLS=$(or $(EYE_KILLS),100) $(BIN)/python -m pytest -s tests/test_evidence_kills.py
 	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
 	CALLBOX_SOAK_S=$(or $(SOAK_S),3600) $(BIN)/python -m pytest -s -m soak tests/test_soak.py
 	$(BIN)/python -m pytest -m soak --ignore tests/test_soak.py
