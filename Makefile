@@ -34,7 +34,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -s tests/test_real_kills.py
