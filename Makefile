@@ -17,7 +17,7 @@ DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3 
           nftables gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly ffmpeg age \
           nginx
 # and what the tests marked soak and the bench do
-SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime \
+SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime motion \
         swift-account swift-container swift-object swift-proxy
 
 .PHONY: demo test lint unit soak bench docs install clean
