@@ -91,8 +91,8 @@ def camera(box: RealBox, name: str = "front") -> dict[str, Any]:
 
 
 def ready(box: RealBox, name: str = "front") -> None:
-    """Waits until the ring holds what is wanted from before a press."""
-    until(lambda: camera(box, name).get("ring_s", 0) >= BEFORE_S, f"{name} has a full ring")
+    """Waits until the ring holds what is wanted from before a press, and a second more: its newest picture is late."""
+    until(lambda: camera(box, name).get("ring_s", 0) >= BEFORE_S + 1, f"{name} has a full ring")
 
 
 def ended(box: RealBox, name: str = "front", cases: int = 1) -> list[dict[str, Any]]:
