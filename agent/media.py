@@ -102,7 +102,13 @@ class Media:
         """What is to be done for the uploads now, over the link that the box's own session has."""
         link = uplink.link.index if uplink.link.state == "up" else None
         alarm_owed = alarm_under_way or uplink.outbox.owes_alarms
-        self.uploads.pump(self._recorder.now.mono_s, link=link, protocol=uplink.link.protocol, alarm_owed=alarm_owed)
+        self.uploads.pump(
+            self._recorder.now.mono_s,
+            link=link,
+            protocol=uplink.link.protocol,
+            alarm_owed=alarm_owed,
+            events=uplink.outbox.in_flight > 0,
+        )
         for file, reason in self.uploads.parked:
             self._recorder.park_file(file, reason)
         self.uploads.parked.clear()

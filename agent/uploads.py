@@ -30,7 +30,8 @@ FLIGHT_MAX: Final = 2
 UNSTORED_MAX: Final = 8
 """Pieces' worth of bytes that central has not said that it has: a kill of the box sends no more than these again."""
 QUICK_S, SLOW_S = 0.25, 1.0
-"""A piece acknowledged sooner makes the next one larger, one later smaller."""
+"""A whole piece acknowledged sooner makes the next one larger, one later smaller. The rest of a file, which is less, is
+soon there on any line."""
 ACK_TIMEOUT_S: Final = 30.0
 DONE_MAX: Final = 200
 """Names of files that were delivered, remembered: an answer of the journal's may have been read before it was told."""
@@ -186,7 +187,7 @@ class Uploads:
         # Where one before it was refused, this one is behind a gap.
         if delivers and load is not None and flight.start <= load.stored < flight.end:
             self._stored(load, flight.end, now_s)
-        if took_s <= QUICK_S:
+        if took_s <= QUICK_S and flight.end - flight.start >= self._piece_bytes:
             self._piece_bytes = min(2 * self._piece_bytes, self._bytes_max)
         elif took_s >= SLOW_S:
             self._piece_bytes = max(self._piece_bytes // 2, min(PIECE_BYTES, self._bytes_max))
@@ -290,8 +291,13 @@ class Uploads:
 
     # ---- what to do now
 
-    def pump(self, now_s: float, *, link: int | None, protocol: Literal["5", "3.1.1"], alarm_owed: bool) -> None:
-        """Opens the session, asks for a piece, notices what got stuck. link: of the box's own session; None: none."""
+    def pump(
+        self, now_s: float, *, link: int | None, protocol: Literal["5", "3.1.1"], alarm_owed: bool, events: bool
+    ) -> None:
+        """Opens the session, asks for a piece, notices what got stuck.
+
+        link: of the box's own session; None: none. events: some are on their way over it.
+        """
         self._alarm_owed = alarm_owed
         self.puts.hold(alarm_owed or self._overtaken(now_s))
         if link is None or (self.session and link != self._link):
@@ -321,7 +327,12 @@ class Uploads:
         for late in self._loads.values():
             if late.sent > late.stored and now_s >= late.progress_s + late.timeout_s:
                 late.again(now_s)
-        flight_max = self._flight_max if self._piece_bytes > PIECE_BYTES else 1
+        slow = (
+            self._piece_bytes <= PIECE_BYTES
+        )  # there a piece and what the events' window holds are half a second each
+        flight_max = 1 if slow else self._flight_max
+        if slow and events:
+            return
         if self._held(now_s) or self._reading or len(self._flight) >= flight_max or now_s < self._paid_s:
             return
         if self.puts.running and not self.puts.held:

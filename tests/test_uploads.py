@@ -156,6 +156,42 @@ def test_pieces_stay_small_and_one_at_a_time_on_a_slow_line() -> None:
     assert set(sender.sizes) == {PIECE_BYTES}
 
 
+def test_the_rest_of_a_file_that_is_soon_there_makes_no_piece_larger() -> None:
+    """64 kbit/s: 800 bytes take a tenth of a second, and say nothing of how long 8 KB would."""
+    sender = Sender()
+    sender.took_s = 0.1
+    sender.add(*(owed_file(number, 800) for number in range(12)))
+    sender.up()
+    for _ in range(24):
+        sender.wait(0.1)
+        sender.receipt({name: len(data) for name, data in sender.received(sender.sent).items()})
+    sender.add(owed_file(99, 40_000))
+    sender.wait(0.05)
+    assert sender.sizes[-1] == PIECE_BYTES
+
+
+def test_on_a_slow_line_no_piece_goes_while_events_are_on_their_way() -> None:
+    sender = Sender()
+    sender.add(owed_file(1, 100_000))
+    sender.events = True
+    sender.up()
+    sender.wait(30)
+    assert sender.sent == []
+    sender.events = False
+    sender.wait(0.1)
+    assert sender.sent
+
+
+def test_on_a_quick_line_pieces_go_beside_events() -> None:
+    sender = Sender()
+    [name] = sender.add(owed_file(1, 4_000_000))
+    sender.up()
+    sender.receipt({name: len(sender.received(sender.sent)[name])})
+    sender.events, sent = True, len(sender.sent)
+    sender.receipt({name: len(sender.received(sender.sent)[name])})
+    assert len(sender.sent) > sent
+
+
 def test_pieces_get_smaller_again_when_the_line_does() -> None:
     sender = Sender()
     [name] = sender.add(owed_file(1, 9_000_000))

@@ -67,7 +67,7 @@ class Sender:
         self.now_s = 100.0
         self.link: int | None = 0
         self.protocol: Literal["5", "3.1.1"] = "5"
-        self.alarm_owed = False
+        self.alarm_owed = self.events = False
         self.sent: list[Publish] = []
         self.reads: list[ReadPiece] = []
         self.flight: list[Publish] = []
@@ -113,7 +113,9 @@ class Sender:
         raise AssertionError("it never rests")
 
     def _pump(self) -> None:
-        self.uploads.pump(self.now_s, link=self.link, protocol=self.protocol, alarm_owed=self.alarm_owed)
+        self.uploads.pump(
+            self.now_s, link=self.link, protocol=self.protocol, alarm_owed=self.alarm_owed, events=self.events
+        )
         for file, _ in self.uploads.parked:
             self.files.write({file.sha256: -1})
             self.uploads.owed_bytes = self.files.owed_bytes
