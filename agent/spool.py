@@ -6,12 +6,13 @@ The camera processes write the files, each under the SHA-256 of its bytes (drive
 import logging
 import os
 import re
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from agent import threads
@@ -24,6 +25,10 @@ FOLDER: Final = "media"
 NAME: Final = re.compile("[0-9a-f]{64}")
 TEMPORARY: Final = ".tmp"
 """How the name of a file ends that is being written."""
+
+FOUND_MAX: Final = 100
+FOUND_EVERY_S: Final = 0.1
+"""Files without a row are told in parts: a hundred thousand rows in one transaction would hold up an alarm."""
 
 Known = Callable[[], tuple[set[str], tuple[str, ...], set[str]]]
 """Names of the files that the journal knows, those to be unlinked, and those whose row it cannot read.
@@ -40,6 +45,7 @@ class Spool:
         self.folder = state_dir / FOLDER
         self._answer = answer
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._found: deque[Path] = deque()
         threads.start(self._run, "spool")
 
     def ask(self, request: ReadPiece | Unlink) -> None:
@@ -66,7 +72,11 @@ class Spool:
     def _run(self) -> None:
         while True:
             try:
-                self._work.get()()
+                work = self._work.get(timeout=FOUND_EVERY_S if self._found else None)
+            except Empty:
+                work = self._tell_found
+            try:
+                work()
             except Exception:
                 log.exception("the spool of evidence stumbled, and goes on")
 
@@ -97,21 +107,26 @@ class Spool:
 
     def _sweep(self, known: set[str], garbage: tuple[str, ...], unreadable: set[str]) -> None:
         """A file without a row is kept and sent: an event of a journal that is lost, or was in memory, may name it."""
-        found: list[OwedFile] = []
         for name in unreadable:
             log.error("evidence %s: its row in the journal cannot be read and is written anew; see callbox fsck", name)
         for path in self.folder.iterdir():
             if path.name in garbage or path.name.endswith(TEMPORARY):
                 path.unlink()
             elif path.name not in known and NAME.fullmatch(path.name):
-                status = path.stat()
-                time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
-                found.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))
+                self._found.append(path)
         self._sync()
         if garbage:
             self._answer(Unlinked(garbage))
-        if found:
-            self._answer(FilesFound(tuple(found)))
+
+    def _tell_found(self) -> None:
+        files: list[OwedFile] = []
+        for _ in range(min(FOUND_MAX, len(self._found))):
+            path = self._found.popleft()
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                time = datetime.fromtimestamp(status.st_mtime, UTC).isoformat().replace("+00:00", "Z")
+                files.append(OwedFile(path.name, 0, "", "status", "", time, status.st_size))
+        self._answer(FilesFound(tuple(files)))
 
     def _sync(self) -> None:
         folder = os.open(self.folder, os.O_RDONLY)

@@ -61,10 +61,11 @@ def test_a_row_of_a_file_that_nobody_can_read_is_passed_over_until_a_start_write
     answers: Queue[Any] = Queue()
     with caplog.at_level(logging.ERROR, "callbox"):
         Spool(filmed.state_dir, answers.put).begin(journal.file_names, lambda: answers.put(DONE))
-        said: list[Any] = []
-        while (answer := answers.get(timeout=DEADLINE_S)) is not DONE:
-            said.append(answer)
-    [adopted] = [file for answer in said if isinstance(answer, FilesFound) for file in answer.files]
+        while answers.get(timeout=DEADLINE_S) is not DONE:
+            pass
+        found_again = answers.get(timeout=DEADLINE_S)
+    assert isinstance(found_again, FilesFound)
+    [adopted] = found_again.files
     assert (adopted.sha256, adopted.seq, adopted.bytes) == (name, 0, size)
     assert name in caplog.text
     journal.write([Write(files=(adopted,))])

@@ -196,12 +196,26 @@ def test_a_start_keeps_and_sends_the_files_that_its_journal_does_not_know(bench:
     known, unknown = bench.put(b"known"), bench.put(b"unknown")
     (bench.folder / ".front.tmp").write_bytes(b"half of a fi")
     os.utime(bench.folder / unknown, (1_795_311_200, 1_795_311_200))
-    [found] = bench.begin({known})
+    assert bench.begin({known}) == []
+    found = bench.next()
     assert isinstance(found, FilesFound)
     [file] = found.files
     assert (file.sha256, file.bytes, file.stored, file.seq) == (unknown, 7, 0, 0)
     assert file.time == "2026-11-22T01:33:20Z"
     assert bench.names() == {known, unknown}
+
+
+def test_many_such_files_are_told_in_parts_and_hold_up_no_piece(bench: Bench) -> None:
+    known, unknown = bench.put(b"known"), {bench.put(b"%d" % number) for number in range(250)}
+    bench.begin({known})
+    parts: list[FilesFound] = []
+    while sum(len(part.files) for part in parts) < 250:
+        answer = bench.next()
+        assert isinstance(answer, FilesFound)
+        parts.append(answer)
+        assert bench.piece(known, 0, 5).data == b"known"
+    assert [len(part.files) for part in parts] == [100, 100, 50]
+    assert {file.sha256 for part in parts for file in part.files} == unknown
 
 
 def test_a_start_leaves_what_is_no_file_of_evidence(bench: Bench) -> None:
