@@ -35,7 +35,7 @@ from agent.mail import (
     Write,
 )
 from agent.mailbox import Mailbox
-from agent.media_mail import FetchFiles, SurveyFiles
+from agent.media_mail import CameraSaid, CodesRead, FetchFiles, Filed, SurveyFiles
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
@@ -56,6 +56,8 @@ Reopen = Callable[[], tuple[Found, Signer]]
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
+FROM_OUTSIDE: Final = (Arrived, Filed, CameraSaid, CodesRead)
+"""Central's words and those of camera processes: a fault in what is made of them costs one of them, and no alarm."""
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""
@@ -198,9 +200,9 @@ class Loop:
             if isinstance(message, SessionDown):
                 self._sessions.pop(message.session, None)
         except Exception:
-            if not isinstance(message, Arrived):
+            if not isinstance(message, FROM_OUTSIDE):
                 raise
-            log.exception("a message of central's on %s was not understood, and is left out", message.topic)
+            log.exception("what %s brought was not understood, and is left out", type(message).__name__)
 
     def _named(self, message: Acked) -> Acked:
         """With our token in place of paho's message id."""

@@ -21,10 +21,11 @@ from agent.identity import Ed25519Signer, Signer
 from agent.journal import FILE, Journal
 from agent.loop import Loop
 from agent.mail import Connect, Drop
+from agent.media_mail import Filed
 from agent.models import LastEnd
 from agent.status import SOCKET, ask
 from agent.storage import Found
-from drivers.contract import Health, Host
+from drivers.contract import Edge, Health, Host
 
 
 def no_disk() -> tuple[Found, Signer]:
@@ -46,6 +47,21 @@ inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
     for number, handler in kept.items():
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
+
+
+def test_a_fault_in_what_a_camera_brought_costs_that_and_no_alarm(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(loop._box._media.evidence, "filed", breaks)
+    loop._mailbox.answer(Filed("front", (), 1.0))
+    loop._step()
+    assert "what Filed brought was not understood" in caplog.text
+    loop._mailbox.put("panel", Edge("a", True, time.monotonic(), settled=True))
+    loop._step()
+    assert loop._box._alarms.of("a") is not None
 
 
 @pytest.mark.timeout(30)
