@@ -27,6 +27,10 @@ GRACE_S: Final = 15.0
 """A clip whose camera has not filed all of it so long after its end has ended."""
 RECENT_MAX: Final = 500
 """Files of a camera that a clip which begins now may still share."""
+WAITING_MAX, CLIPS_MAX = 12, 64
+"""Clips of one camera, but for those of alarms: so many wait for their picture (its process remembers 16 wishes), and
+so many are under way. What comes beyond has no picture: a storm of scans takes no memory, and no time of an alarm."""
+BUSY: Final = "more was wanted of the camera at once than it can take"
 FILES_MAX: Final = 100
 """Files in one event, which is at most 64 KB."""
 
@@ -93,6 +97,8 @@ class Evidence:
         self._recent = {name: deque[CameraFile](maxlen=RECENT_MAX) for name in self._cameras}
         self._named = {name: deque[str](maxlen=RECENT_MAX) for name in self._cameras}
         """Files that an event has named: they have their row."""
+        self._sharing: list[Clip] = []
+        """New ones, which are not told yet of what is on the disk already: an alarm's own way is not the place."""
 
     # ---- in
 
@@ -114,12 +120,25 @@ class Evidence:
             if (known := self._clips.get(clip.name)) is not None:
                 known.until_s = max(known.until_s, until_s)
                 clip = known
+            elif cls != "alarm" and self._busy(name):
+                self._record(clip, (), last=True, reason=BUSY)
+                continue
             else:
                 self._clips[clip.name] = clip
                 self._out.append(TakePicture(name, at.mono_s))
             self._wish(clip)
             self._keep(clip)
-            self._tell(clip, self._recent[name])
+            self._sharing.append(clip)
+
+    def _busy(self, camera: str) -> bool:
+        """More is wanted of it than it can take."""
+        clips = [clip for clip in self._clips.values() if clip.camera == camera]
+        return len(clips) >= CLIPS_MAX or sum(not clip.pictured for clip in clips) >= WAITING_MAX
+
+    def _share(self) -> None:
+        sharing, self._sharing = self._sharing, []
+        for clip in sharing:
+            self._tell(clip, self._recent[clip.camera])
 
     def read(self, case: str, cls: EventClass, camera: str, at: Stamp, file: CameraFile) -> None:
         """The picture in which a camera read something is evidence of that, and needs no clip to wait for it."""
@@ -131,6 +150,7 @@ class Evidence:
 
         A picture alone is of one clip: each has asked for its own, and they come in that order.
         """
+        self._share()
         clips = [clip for clip in self._clips.values() if clip.camera == message.camera]
         pictures = deque(file for file in message.files if file.key_frame)
         files = [file for file in message.files if not file.key_frame]
@@ -157,13 +177,17 @@ class Evidence:
             self._recorder.trouble(name, f"{message.quality}: {message.reason}" if message.reason else message.quality)
 
     def tick(self) -> None:
-        """What has waited long enough for its camera."""
+        """What is on the disk already is told of new clips too; and what has waited long enough for its camera."""
+        if self._recorder.alarm_s is None:
+            self._share()
         for clip in [*self._clips.values()]:
             if self._recorder.now.mono_s >= clip.until_s + GRACE_S:
                 self._tell(clip, (), last=True)
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
+        if self._sharing and self._recorder.alarm_s is None:
+            return self._recorder.now.mono_s
         return min((clip.until_s + GRACE_S for clip in self._clips.values()), default=None)
 
     def moved(self, stale: Iterable[str]) -> None:
@@ -179,7 +203,9 @@ class Evidence:
             self._out.append(Record(clip.camera, clip.from_s, clip.until_s))
 
     def _keep(self, clip: Clip) -> None:
-        self._out.append(Write(clips={clip.name: clip.stored(self._recorder.boot, self._wall_us(clip.at_s))}))
+        self._out.append(
+            Write(clips={clip.name: clip.stored(self._recorder.boot, self._recorder.at(clip.at_s).wall_us)})
+        )
 
     def _tell(self, clip: Clip, files: Iterable[CameraFile], *, last: bool = False) -> None:
         """Records those that the clip wants; the last event also when there are none."""
@@ -195,12 +221,14 @@ class Evidence:
         if wanted or last:
             self._record(clip, wanted, last=last)
 
-    def _record(self, clip: Clip, files: Sequence[CameraFile], *, last: bool) -> None:
+    def _record(self, clip: Clip, files: Sequence[CameraFile], *, last: bool, reason: str = "") -> None:
         data: EvidenceData = {
             "case": clip.case,
             "camera": clip.camera,
             "files": [self._described(clip, file) for file in files],
         }
+        if reason:
+            data["reason"] = reason
         ended: dict[str, str | None] = {}
         if last:
             data["last"] = True
@@ -211,7 +239,15 @@ class Evidence:
         seq = self._recorder.next_seq
         rows = [
             OwedFile(
-                *(file.sha256, seq, clip.case, clip.cls, clip.camera, self._time(file.to_s), file.bytes),
+                *(
+                    file.sha256,
+                    seq,
+                    clip.case,
+                    clip.cls,
+                    clip.camera,
+                    self._time(file.to_s),
+                    file.bytes,
+                ),
                 key_frame=file.key_frame,
             )
             for file in fresh
@@ -244,11 +280,7 @@ class Evidence:
         return described
 
     def _time(self, mono_s: float) -> str:
-        return rfc3339(self._wall_us(mono_s))
-
-    def _wall_us(self, mono_s: float) -> int:
-        now = self._recorder.now
-        return now.wall_us - round((now.mono_s - mono_s) * 1e6)
+        return rfc3339(self._recorder.at(mono_s).wall_us)
 
 
 KEPT: Final = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is known to pydantic from 3.12 on
 
-from agent.models import Count, Hash, Key, Limits, Moment, Name, Seq, Short, Signature, Span, Time, Uuid
+from agent.model_types import Count, Hash, Key, Limits, Moment, Name, Seq, Short, Signature, Span, Time, Uuid
 from drivers.contract import Quality
 
 

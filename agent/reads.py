@@ -126,15 +126,13 @@ class Reads:
     def _code(self, wait: Waiting, read: CodesRead, found: FoundCode | None) -> ScanData:
         data: ScanData = {"input": wait.input, "camera": wait.camera}
         if read.at_s is not None:
-            data["taken"] = self._taken(read.at_s)
+            data["taken"] = rfc3339(self._recorder.at(read.at_s).wall_us)
         if read.reason:
             data["reason"] = read.reason
         if found is None:
             return data
-        text = clean(found.code)
-        data["code"], data["format"] = text[:CODE_CHARS_MAX], found.format
-        if len(text) > CODE_CHARS_MAX:
-            data["cut_chars"] = len(text) - CODE_CHARS_MAX
+        put_code(data, found.code)
+        data["format"] = found.format
         if found.confidence is not None:
             data["candidate"], data["confidence"] = True, found.confidence
         return data
@@ -142,14 +140,18 @@ class Reads:
     def _document(self, wait: Waiting, read: CodesRead, found: FoundDocument) -> DocumentData:
         told = {"layout": found.layout, "type": found.type, "issuer": found.issuer, "number": found.number}
         told |= {"expires": found.expires} if found.expires else {}
-        told |= {"taken": self._taken(read.at_s)} if read.at_s is not None else {}
+        told |= {"taken": rfc3339(self._recorder.at(read.at_s).wall_us)} if read.at_s is not None else {}
         told |= {"reason": read.reason} if read.reason else {}
         data = {"input": wait.input, "camera": wait.camera, "wrong": [*found.wrong], **told}
         return cast(DocumentData, data)
 
-    def _taken(self, mono_s: float) -> str:
-        now = self._recorder.now
-        return rfc3339(now.wall_us - round((now.mono_s - mono_s) * 1e6))
+
+def put_code(data: ScanData, code: str) -> None:
+    """A code into the event of its scan; what is beyond CODE_CHARS_MAX is cut off and counted."""
+    text = clean(code)
+    data["code"] = text[:CODE_CHARS_MAX]
+    if len(text) > CODE_CHARS_MAX:
+        data["cut_chars"] = len(text) - CODE_CHARS_MAX
 
 
 def _reading(input_id: str) -> str:

@@ -100,6 +100,11 @@ class Recorder:
 
     # ---- events
 
+    def at(self, mono_s: float) -> Stamp:
+        """A moment, mostly of a little while ago, by both clocks."""
+        now = self.now
+        return Stamp(mono_s, now.wall_us - round((now.mono_s - mono_s) * 1e6), now.synced)
+
     def new_id(self) -> str:
         return uuid7(self.now.wall_us, self._rng.getrandbits(74))
 

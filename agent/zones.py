@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from agent.alarms import Alarms
-from agent.commands import clean
 from agent.events import Stamp
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS, class_of
 from agent.media import Media
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData, ScanData
+from agent.reads import put_code
 from agent.recorder import Recorder
 from drivers.contract import Code, Edge, Health, Quality, Reading
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 REPEAT_S: Final = 3.0
 """A device that repeats a press while it is held down does so at least this often."""
-CODE_CHARS_MAX: Final = 8_000
-"""Of a code; it keeps an event under 64 KB however its characters are written."""
 
 
 class Zone:
@@ -156,7 +154,7 @@ class Zones:
             else:
                 self._recorder.trouble(f"stuck {zone.id}", "asserted for 30 s, or since the start", silent=silent)
             return
-        at = self._seen(fact.seen_s)
+        at = self._recorder.at(fact.seen_s)
         pressed = isinstance(fact, Pressed)
         if not pressed and not KINDS[zone.kind].contact:
             return
@@ -201,11 +199,9 @@ class Zones:
             self._alarms.restore(zone.id, zone.kind, at, data)
 
     def _scan(self, zone: Zone, code: Code) -> None:
-        text = clean(code.code)
-        data: ScanData = {"code": text[:CODE_CHARS_MAX], "input": zone.id}
-        if len(text) > CODE_CHARS_MAX:
-            data["cut_chars"] = len(text) - CODE_CHARS_MAX
-        self._record(zone, data, self._seen(code.seen_s))
+        data: ScanData = {"input": zone.id}
+        put_code(data, code.code)
+        self._record(zone, data, self._recorder.at(code.seen_s))
 
     def _read(self, zone: Zone, at: Stamp) -> None:
         """The first camera reads, and its picture is evidence; beside it all is as of any scan."""
@@ -223,11 +219,6 @@ class Zones:
         if zone.cameras:
             cls = class_of(KINDS[zone.kind].event)
             self._media.evidence.caused(case, cls, zone.cameras, at, picture=zone.picture)
-
-    def _seen(self, seen_s: float) -> Stamp:
-        """The moment of a reading, by both clocks."""
-        now = self._recorder.now
-        return Stamp(seen_s, now.wall_us - round((now.mono_s - seen_s) * 1e6), now.synced)
 
 
 def _raised(input_id: str) -> str:

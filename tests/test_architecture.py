@@ -35,6 +35,7 @@ PURE = {
     "media",
     "media_mail",
     "messages",
+    "model_types",
     "models",
     "outbox",
     "polygons",

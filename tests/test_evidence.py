@@ -7,7 +7,8 @@ import pytest
 from bench_box import START_S
 from evidence_box import Eyes, case_of, eyes, name_of, near, picture
 
-from agent.evidence import FILES_MAX, GRACE_S, RECENT_MAX
+from agent.evidence import BUSY, FILES_MAX, GRACE_S, RECENT_MAX, WAITING_MAX
+from agent.mail import Write
 from agent.media_mail import CameraSaid, CameraStarted, Record, TakePicture
 
 __all__ = ["eyes"]  # fixture
@@ -257,6 +258,31 @@ def test_an_event_with_very_many_files_is_several(eyes: Eyes) -> None:
 
 
 # ---- two cases, one camera
+
+
+def test_what_is_on_the_disk_already_is_told_when_the_alarm_is_and_not_with_it(eyes: Eyes) -> None:
+    """The lamp waits for the alarm's own transaction, and that has nothing in it that can come later."""
+    eyes.press("hidden")
+    clip(eyes, "front", (1, START_S - 1, START_S), through_s=START_S)
+    eyes.wait(2)
+    eyes.disk_works = False
+    eyes.edge("alarm-1", True)
+    eyes.wait(0.03)  # its debounce
+    [events] = [request.events for request in eyes.held if isinstance(request, Write) and request.events]
+    assert [event.cls for event in events] == ["alarm"]
+    eyes.disk_works = True
+    eyes.commit()
+    eyes.wait(0.1)
+    assert eyes.names(case_of(eyes, "alarm.panic"), "front") == [name_of(picture(1))]
+
+
+def test_a_storm_of_scans_wants_no_more_than_a_camera_can_take_and_tells_the_rest(eyes: Eyes) -> None:
+    for number in range(40):
+        eyes.scan(f"ticket-{number}")
+    assert len(of(eyes, TakePicture)) == WAITING_MAX
+    assert [(data["files"], data["last"], data["reason"]) for data in eyes.told()] == [([], True, BUSY)] * 28
+    eyes.press("alarm-1")
+    assert len(of(eyes, TakePicture)) == WAITING_MAX + 2, "an alarm is never left out"
 
 
 def test_a_second_case_shares_what_is_on_the_disk_already(eyes: Eyes) -> None:
