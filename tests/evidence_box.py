@@ -5,7 +5,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from bench_box import YAML, Bench, FakeJournal
+from bench_box import YAML, Bench
+from fake_journal import FakeJournal
 
 from agent.mail import Publish
 from agent.media_mail import CameraFile

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from bench_box import BOX_KEY, YAML, Bench, FakeJournal
+from bench_box import BOX_KEY, YAML, Bench
+from fake_journal import FakeJournal
 
 from agent.identity import verify_chain
 from agent.mail import Fetch

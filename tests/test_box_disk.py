@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from bench_box import Bench, FakeJournal
+from bench_box import Bench
+from fake_journal import FakeJournal
 
 from agent.mail import NewJournal, Publish, Recorded, SetOutput, StorageFailed, Write
 from drivers.contract import Edge

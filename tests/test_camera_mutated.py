@@ -9,7 +9,7 @@ import pytest
 from camera_clips import film
 
 FILMS = {"film.mp4": "b-frames", "film.ts": "h264", "film.mkv": "hevc", "film.avi": "mjpeg", "film.mov": "hevc"}
-SEEDS = 400
+SEEDS = 700
 DEADLINE_S = 100
 
 

@@ -6,7 +6,8 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from bench_box import YAML, Bench, FakeJournal
+from bench_box import YAML, Bench
+from fake_journal import FakeJournal
 from fsck_box import CLIP, box, broken, filmed
 from written import Written
 

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from bench_box import Bench, FakeJournal
+from bench_box import Bench
+from fake_journal import FakeJournal
 
 from agent.keeping import COPIES_MAX
 from agent.mail import NewJournal, Say, StorageTight, Survey, Surveyed

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from bench_box import YAML, Bench, FakeJournal
+from bench_box import YAML, Bench
+from fake_journal import FakeJournal
 
 from agent.camera_words import codes_read
 from agent.mail import StorageFailed
