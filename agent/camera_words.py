@@ -47,7 +47,7 @@ def file(told: dict[str, Any]) -> CameraFile:
         and MEDIA_TYPE.fullmatch(told["media_type"])
         and type(told["bytes"]) is int
         and 0 < told["bytes"] < 2**53
-        and 0 <= told["from_s"] <= told["to_s"] < 1e9
+        and 0 <= told["from_s"] <= told["to_s"] <= told["ends_s"] < 1e9
     ):
         raise ValueError("no file is like that")
     return CameraFile(
@@ -57,6 +57,7 @@ def file(told: dict[str, Any]) -> CameraFile:
         media_type=told["media_type"],
         from_s=told["from_s"],
         to_s=told["to_s"],
+        ends_s=told["ends_s"],
         encrypted=told.get("encrypted") == "age",
         key_frame=bool(told.get("key_frame", False)),
     )

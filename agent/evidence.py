@@ -67,7 +67,7 @@ class Clip:
             return False
         if file.key_frame:
             return True
-        return not self.picture and file.to_s >= self.from_s and file.from_s <= self.until_s
+        return not self.picture and file.ends_s >= self.from_s and file.from_s <= self.until_s
 
     def role(self, file: CameraFile) -> Literal["before", "during", "after"]:
         return "before" if file.to_s < self.at_s else "after" if file.from_s > self.at_s else "during"

@@ -26,7 +26,10 @@ class OwedFile:
 
 @dataclass(frozen=True, slots=True)
 class CameraFile:
-    """A file that is complete on the disk. from_s, to_s: when its first and last picture were taken, monotonic."""
+    """A file that is complete on the disk. from_s, to_s: when its first and last picture were taken, monotonic.
+
+    ends_s: when the next one was, where one has come, else to_s: until then its last picture is what was to be seen.
+    """
 
     sha256: str
     plain_sha256: str
@@ -34,6 +37,7 @@ class CameraFile:
     media_type: str
     from_s: float
     to_s: float
+    ends_s: float
     encrypted: bool = False
     key_frame: bool = False
 

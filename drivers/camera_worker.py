@@ -239,6 +239,7 @@ class Worker:
             "media_type": media_type,
             "from_s": clip.from_s,
             "to_s": clip.to_s,
+            "ends_s": clip.ends_s,
         }
         return file | ({"encrypted": "age"} if stored.encrypted else {}) | ({"key_frame": True} if alone else {})
 

@@ -28,6 +28,13 @@ class Clip:
 
     pictures: tuple[Taken, ...]
     stream: Stream
+    next_s: float = inf
+    """When the picture after it was taken; inf where none has come."""
+
+    @property
+    def ends_s(self) -> float:
+        """Until when its last picture was the newest: what is wanted from then on is not in it."""
+        return self.to_s if self.next_s == inf else max(self.to_s, self.next_s)
 
     @property
     def from_s(self) -> float:
@@ -179,7 +186,8 @@ class Ring:
             cut = self._cut(gop)
             if cut > gop.stored:
                 first = next(at for at in range(gop.stored, -1, -1) if gop.pictures[at].packet.key)
-                clips.append(Clip(tuple(gop.pictures[first:cut]), gop.stream))
+                next_s = gop.pictures[cut].taken_s if cut < len(gop.pictures) else gop.ends_s
+                clips.append(Clip(tuple(gop.pictures[first:cut]), gop.stream, next_s))
                 gop.stored = cut
         return clips
 

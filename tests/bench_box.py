@@ -274,7 +274,7 @@ class Bench:
         for data, from_s, to_s in files:
             name = sha256(data).hexdigest()
             self.spool[name] = data
-            told.append(CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, key_frame=key_frame))
+            told.append(CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, to_s, key_frame=key_frame))
         self.say(Filed(camera, tuple(told), through_s))
 
     # ---- central

@@ -71,9 +71,11 @@ def name_of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def camera_file(data: bytes, from_s: float, to_s: float, *, key_frame: bool = False) -> CameraFile:
+def camera_file(
+    data: bytes, from_s: float, to_s: float, ends_s: float | None = None, *, key_frame: bool = False
+) -> CameraFile:
     name = name_of(data)
-    return CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, key_frame=key_frame)
+    return CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, ends_s or to_s, key_frame=key_frame)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ FILE = {
     "media_type": "video/mp2t",
     "from_s": 1.5,
     "to_s": 2.5,
+    "ends_s": 2.75,
 }
 
 
@@ -148,7 +149,7 @@ def test_files_are_told_as_they_are(bench: Bench) -> None:
     file = {**FILE, "encrypted": "age", "key_frame": True}
     bench.start("says", json.dumps({"files": [file], "through_s": 9.5}))
     filed = bench.until(lambda message: isinstance(message, Filed))
-    told = CameraFile("0" * 64, "1" * 64, 1_000, "video/mp2t", 1.5, 2.5, encrypted=True, key_frame=True)
+    told = CameraFile("0" * 64, "1" * 64, 1_000, "video/mp2t", 1.5, 2.5, 2.75, encrypted=True, key_frame=True)
     assert filed == Filed("front", (told,), 9.5)
 
 
@@ -194,6 +195,8 @@ NONSENSE = [
             ("from_s", "1"),
             ("from_s", 3.0),
             ("to_s", float("inf")),
+            ("ends_s", 2.0),
+            ("ends_s", float("inf")),
         )
     ),
 ]

@@ -258,7 +258,8 @@ def everything() -> Bench:
     [read] = [wish for wish in bench.wishes[-1:] if isinstance(wish, ReadCodes)]
     passport = FoundDocument("td3", "P", "UTO", "L898902C3", "2012-04-15", ("composite",))
     things = FoundCode("x" * 9_000, "qr"), passport, FoundCode("京A12345", "plate", 0.9)
-    told = CameraFile("ab" * 32, "cd" * 32, 1000, "image/jpeg", bench.now_s, bench.now_s, key_frame=True)
+    now_s = bench.now_s
+    told = CameraFile("ab" * 32, "cd" * 32, 1000, "image/jpeg", now_s, now_s, now_s, key_frame=True)
     bench.say(CodesRead("front", read.ref, things, "and a reason", bench.now_s, told))
     bench.say(CameraSaid("front", "frozen", "the same picture for a minute"))
     bench.say(CameraSaid("front", "good", ""))

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from bench_box import START_S
-from evidence_box import Eyes, case_of, eyes, name_of, near, picture
+from evidence_box import Eyes, camera_file, case_of, eyes, name_of, near, picture
 
 from agent.evidence import BUSY, FILES_MAX, GRACE_S, RECENT_MAX, WAITING_MAX
 from agent.mail import Write
-from agent.media_mail import CameraSaid, CameraStarted, Record, TakePicture
+from agent.media_mail import CameraSaid, CameraStarted, Filed, Record, TakePicture
 
 __all__ = ["eyes"]  # fixture
 
@@ -258,6 +258,16 @@ def test_an_event_with_very_many_files_is_several(eyes: Eyes) -> None:
 
 
 # ---- two cases, one camera
+
+
+def test_a_clip_begins_with_the_file_whose_last_picture_was_to_be_seen_then(eyes: Eyes) -> None:
+    """Ten seconds before the press the newest picture was 0.2 s old; the next one is in the next file."""
+    eyes.press("hidden")
+    first = camera_file(picture(1), START_S - 11, START_S - 10.15, START_S - 9.95)
+    second = camera_file(picture(2), START_S - 9.95, START_S - 9, START_S - 8.8)
+    too_old = camera_file(picture(3), START_S - 12, START_S - 11.2, START_S - 11)
+    eyes.say(Filed("front", (too_old, first, second), START_S))
+    assert eyes.names(case_of(eyes, "alarm.holdup"), "front") == [name_of(picture(1)), name_of(picture(2))]
 
 
 def test_what_is_on_the_disk_already_is_told_when_the_alarm_is_and_not_with_it(eyes: Eyes) -> None:

@@ -105,7 +105,7 @@ def test_text_that_is_none_is_no_error_of_the_disks(filmed: Written, table: str)
 def film(bench: Bench, content: bytes, *, key_frame: bool = False) -> str:
     """The camera has filed something; its name."""
     name, now_s = sha256(content).hexdigest(), bench.now_s
-    file = CameraFile(name, name, len(content), "video/mp2t", now_s, now_s, key_frame=key_frame)
+    file = CameraFile(name, name, len(content), "video/mp2t", now_s, now_s, now_s, key_frame=key_frame)
     bench.spool[name] = content
     bench.say(Filed("front", (file,), now_s))
     return name

@@ -53,6 +53,15 @@ def test_each_gop_comes_out_once_as_soon_as_the_next_begins() -> None:
     assert spans(fed(ring, 61, 85)) == [(60, 69), (70, 79)]
 
 
+def test_a_clip_tells_when_the_picture_after_it_was_taken() -> None:
+    """So that a wish for 4.95 s, when the picture of 4.9 s was the newest, takes the file that has it."""
+    ring = Ring(5.0, LARGE)
+    fed(ring, 0, 55)
+    assert [(clip.to_s, clip.ends_s) for clip in ring.record(4.95, 5.3)] == [(4.9, 5.0), (5.3, 5.4)]
+    [rest] = [*ring.record(5.3, 9.0), *ring.end()]
+    assert rest.ends_s == pytest.approx(rest.to_s)
+
+
 def test_the_open_gop_is_cut_once_the_end_has_passed() -> None:
     ring = Ring(5.0, LARGE)
     fed(ring, 0, 55)

@@ -38,7 +38,7 @@ def press(bench: Bench) -> ReadCodes:
 
 
 def answer(bench: Bench, read: ReadCodes, *found: FoundCode | FoundDocument, **more: Any) -> None:
-    file = CameraFile(NAME, NAME, 1000, "image/jpeg", bench.now_s, bench.now_s, key_frame=True)
+    file = CameraFile(NAME, NAME, 1000, "image/jpeg", bench.now_s, bench.now_s, bench.now_s, key_frame=True)
     bench.spool[NAME] = bytes(1000)
     bench.say(CodesRead(read.camera, read.ref, found, **{"at_s": bench.now_s, "file": file, **more}))
 

@@ -120,7 +120,8 @@ class Eyes:
         data += rng.randbytes(8)
         name = sha256(data).hexdigest()
         self.spool[name] = self.made[name] = data
-        told = CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, key_frame=key_frame)
+        ends_s = to_s if key_frame else from_s + GOP_S
+        told = CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, ends_s, key_frame=key_frame)
         self._world.seen["files"] += 1
         self._soon(rng.choice((0.0, rng.uniform(0, 0.5))), self._world.tell, Filed(camera, (told,), through_s))
 
