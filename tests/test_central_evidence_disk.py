@@ -2,15 +2,17 @@
 
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
-from central_bench import Bench, bench, box, id_of, through
+from central_bench import DEADLINE_S, Bench, bench, box, id_of, through
 from evidence_bench import file_of, here, named, part, says, sends, shown
 from fakebox import FakeBox
 
 from simulators.central import media
-from simulators.central.broker import Link
+from simulators.central.broker import Link, Message
+from simulators.central.hub import Ask
 
 __all__ = ["bench", "box"]  # fixtures
 
@@ -153,6 +155,20 @@ def test_nothing_is_acknowledged_that_the_files_disk_did_not_take(
     assert bench.case(id_of(press))["state"] == "open"
     sends(bench, box, file)
     assert here(bench, file) == file.data and bench.shown()["central"]["store"] == ""
+
+
+def test_pieces_and_events_are_acknowledged_in_the_order_in_which_they_came(bench: Bench, box: FakeBox) -> None:
+    """As MQTT demands, although an alarm of the same moment is stored and receipted before the piece."""
+    file = file_of(4096)
+    named(bench, box, file)
+    busy = threading.Event()
+    bench.hub.post(Ask(lambda: busy.wait(DEADLINE_S)))  # what comes meanwhile is taken in one group
+    piece = f"{box.root}/media/{file.sha256}/0"
+    for mid, (topic, payload) in enumerate([(piece, file.data), (f"{box.root}/event/alarm", box.press())], 101):
+        bench.hub.post(Message(topic, payload, False, mid, 0))
+    busy.set()
+    bench.settle()
+    assert bench.broker.acknowledged[-2:] == [101, 102]
 
 
 def test_an_old_store_is_opened_and_takes_evidence(bench: Bench, box: FakeBox) -> None:

@@ -50,7 +50,7 @@ class Bench:
 class Ask:
     """Something to be done in the hub's thread."""
 
-    work: Callable[[], None]
+    work: Callable[[], object]
 
 
 Mail = News | Bench | Ask | None  # None: stop
@@ -195,10 +195,12 @@ class Hub:
                 while len(group) < GROUP_MAX:
                     group.append(self._mailbox.get_nowait())
             try:
-                self._take(group)
+                kept = self._take(group)
                 now_s = time.monotonic()
                 self._say_receipts(now_s)
-                self._take_pieces(group)  # an alarm's receipt does not wait for the files' disk
+                kept = self._take_pieces(group) and kept  # an alarm's receipt does not wait for the files' disk
+                if kept:
+                    self._acknowledge(group)
                 if now_s - ticked_s >= TICK_S:
                     ticked_s = now_s
                     self._intake.desk.tick(now_s, time.time())
@@ -211,10 +213,10 @@ class Hub:
             if None in group:
                 return
 
-    def _take(self, group: list[Mail]) -> None:
-        """All that has come in but pieces of files."""
+    def _take(self, group: list[Mail]) -> bool:
+        """All that has come in but pieces of files; whether it is on the disk."""
         began: list[Box] = []
-        self._keep([m for m in group if isinstance(m, Message) and not wire.of_media(m.topic)], began)
+        kept = self._keep([m for m in group if isinstance(m, Message) and not wire.of_media(m.topic)], began)
         for box in began:
             told = self._intake.media.told(box.name)
             self._send_receipts(self._intake.receipts.take_all(box.name, box.journal, told))
@@ -231,18 +233,24 @@ class Hub:
                     self._said.append(("bench", state))
                 case Ask(work):
                     work()
+        return kept
 
-    def _take_pieces(self, group: list[Mail]) -> None:
-        self._keep([m for m in group if isinstance(m, Message) and wire.of_media(m.topic)], [])
+    def _take_pieces(self, group: list[Mail]) -> bool:
+        return self._keep([m for m in group if isinstance(m, Message) and wire.of_media(m.topic)], [])
 
-    def _keep(self, messages: list[Message], began: list[Box]) -> None:
-        """In one transaction; acknowledged to the broker when they are on the disk. began: gets the boxes that have a
-        new session."""
+    def _acknowledge(self, group: list[Mail]) -> None:
+        """In the order in which they came, as MQTT demands (5.0, 4.6): rumqttd hangs up on who does otherwise."""
+        for mail in group:
+            if isinstance(mail, Message):
+                self._broker.acknowledge(mail.mid, mail.generation)
+
+    def _keep(self, messages: list[Message], began: list[Box]) -> bool:
+        """In one transaction; whether they are on the disk. began: gets the boxes that have a new session."""
         try:
             if self._stale:
                 self._load()
             if not messages:
-                return
+                return True
             with self._store.transaction():
                 for message in messages:
                     self._intake.take(message, began)
@@ -254,9 +262,8 @@ class Hub:
             self._stale = True
             began.clear()
             self._broker.restart()
-            return
-        for message in messages:
-            self._broker.acknowledge(message.mid, message.generation)
+            return False
+        return True
 
     def _link(self, up: bool) -> None:
         self._link_up = up
