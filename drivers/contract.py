@@ -2,7 +2,8 @@
 
 A driver is one wire: a GPIO chip, a serial line. It turns what happens there into
 readings, raw and with the time they were seen, and knows nothing of alarms, debounce,
-journals or links. The agent finds it by its entry point in the group `callbox.drivers`.
+journals or links. A path is one way out besides MQTT: an alarm receiver, a modem. The
+agent finds both by their entry points in the group `callbox.drivers`.
 
 The driver promises
 - each change of an input is emitted, in order, with the time it was seen; nothing is merged or held back;
@@ -15,6 +16,11 @@ The agent promises
   is called again after a pause (backoff with jitter) until the agent stops;
 - `emit` never raises, and blocks only while the agent's mailbox is full;
 - `set` is called from another thread than `run`, at any time, also before the wire is open.
+
+A path promises
+- `run` takes one report after the other from `host.next`, and says what became of each, once: `delivered` only when
+  the far end itself has said that it has it, `refused` when it never will take it; without a word it is given again;
+- a way that is gone raises DriverError, as a wire does, and loses no report.
 """
 
 from collections.abc import Mapping
@@ -60,7 +66,63 @@ class Health:
     seen_s: float
 
 
-Reading = Edge | Code | Health
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A document's machine-readable zone was read (ICAO 9303), whole, whatever of it is to be kept.
+
+    fields: as they stand on it, without fillers, by name: type, issuer, number, nationality, surname, given_names,
+    birth, sex, expires, optional, optional2; dates as YYMMDD. wrong: names of the check digits that are not right, of
+    number, birth, expires, optional, composite.
+    """
+
+    input: str
+    layout: Literal["td1", "td2", "td3", "mrva", "mrvb"]
+    fields: Mapping[str, str]
+    wrong: tuple[str, ...]
+    seen_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Where the box is, as a receiver says it: degrees, north and east positive; None while it does not know.
+
+    speed_mps: metres a second. course_deg: over ground, from true north. utc_s: seconds since 1970 that the receiver
+    told at `seen_s`, None where it told none that is valid.
+    """
+
+    input: str
+    latitude: float | None
+    longitude: float | None
+    seen_s: float
+    speed_mps: float | None = None
+    course_deg: float | None = None
+    satellites: int | None = None
+    hdop: float | None = None
+    utc_s: float | None = None
+
+
+Reading = Edge | Code | Health | Paper | Fix
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An event as a path sends it.
+
+    seq: its boxseq, by which the path speaks of it. cid: Contact ID event code; qualifier: 1 new, 3 restored.
+    zone: of the input, its place in the config from 1 on; 0: the box itself. wall_s: seconds since 1970, of the event.
+    text: for people, in the language of the site. test: caused by a test.
+    """
+
+    seq: int
+    cls: Literal["alarm", "trouble"]
+    cid: int
+    qualifier: Literal[1, 3]
+    zone: int
+    wall_s: float
+    text: str
+    test: bool = False
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class DriverError(Exception):
@@ -114,3 +176,49 @@ class DriverType(Protocol):
 
     def __call__(self, name: str, options: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Driver:
         """name: the driver's id in the config. inputs, outputs: by id. Opens nothing yet."""
+
+
+class PathHost(Protocol):
+    """The agent, as a path sees it. Called in the path's own thread alone."""
+
+    def next(self, wait_s: float) -> Report | None:
+        """The report to be sent now, as soon as there is one; None after `wait_s`. The same again until it is judged.
+
+        It counts as progress, as `alive` does; a path waits nowhere else for more than a few seconds.
+        """
+
+    def delivered(self, seq: int) -> None:
+        """The far end has said that it has this one."""
+
+    def refused(self, seq: int, reason: str) -> None:
+        """The far end has understood this one, and will never take it: it is not sent there again."""
+
+    def good(self) -> None:
+        """The far end has answered: the path stands. While it has not, it is in trouble."""
+
+    def alive(self) -> bool:
+        """Stamps that the path made progress; False: return from `run`. To be called at least once a second."""
+
+
+class Path(Protocol):
+    """One way out."""
+
+    noise: int
+    """Answers that made no sense since the start."""
+
+    def run(self, host: PathHost) -> None:
+        """Opens the way and sends reports until `host.alive()` is False; closes it. Raises DriverError."""
+
+
+class PathType(Protocol):
+    """What an entry point of a path names: a class that makes paths.
+
+    Options: a frozen dataclass of the keys that its entry has in the config beside the common ones (id, type, when), as
+    a driver's. classes: of the events that it takes.
+    """
+
+    Options: type[Any]
+    classes: frozenset[Literal["alarm", "trouble"]]
+
+    def __call__(self, name: str, options: Any) -> Path:
+        """name: the path's id in the config. Opens nothing yet."""
