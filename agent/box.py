@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from agent.alarms import Alarms
 from agent.central import Central
 from agent.events import Event, Stamp
-from agent.feedback import Feedback, Show
 from agent.identity import Signer
 from agent.keeping import Keeping
 from agent.link import Link
@@ -29,7 +28,6 @@ from agent.mail import (
     Say,
     SessionDown,
     SessionUp,
-    SetOutput,
     StorageFailed,
     StorageTight,
     Survey,
@@ -55,6 +53,7 @@ from agent.media_mail import (
 )
 from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
+from agent.outputs import Outputs
 from agent.recorder import Recorder
 from agent.report import Report
 from agent.supervision import SETTING, Supervision
@@ -113,11 +112,8 @@ class Box:
         )
         self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder)
         self._keeping = Keeping(config, self._recorder, self._out)
-        self._feedback = Feedback()
-        self._lit: dict[str, bool] = {}
+        self._outputs = Outputs(config.outputs, self._alarms, self._recorder, self._supervision, self._out)
         self._said_lost: set[str] = set()
-        self._ended = False
-        self._lamps_may_change = True
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
         return Outbox(
@@ -152,9 +148,7 @@ class Box:
             self._recorder.keep({"last_end": end})
             return
         self._recorder.record("status.stopping", "box", {}, settings={"last_end": end})
-        for output in [name for name, lit in self._lit.items() if lit]:
-            self._light(output, False)
-        self._ended = True
+        self._outputs.end()
 
     def say_goodbye(self, now: Stamp) -> int | None:
         """Tells central that this session ends on purpose; the token of that message, None without a session."""
@@ -210,9 +204,9 @@ class Box:
                 self._media.uploads.acked(message, now.mono_s)
             elif delivered := self._uplink.acked(message, now.mono_s):
                 self._central.delivered(delivered)
-                self._lamps_may_change = True
+                self._outputs.may_change = True
             return
-        self._lamps_may_change = True
+        self._outputs.may_change = True
         match message:
             case Edge() | Code() | Health():
                 self._zones.reading(message)
@@ -266,7 +260,7 @@ class Box:
 
     def tick(self, now: Stamp) -> None:
         """Everything that is due by now."""
-        self._recorder.now, self._lamps_may_change = now, True
+        self._recorder.now, self._outputs.may_change = now, True
         self._zones.tick(now.mono_s)
         self._central.tick(now.mono_s)
         if (reason := self._keeping.tick()) is not None:
@@ -285,7 +279,7 @@ class Box:
             self._central.due_s(),
             self._uplink.due_s(),
             self._alarms.due_s(now_s),
-            self._feedback.due_s(now_s),
+            self._outputs.due_s(),
             self._keeping.due_s(),
             self._media.due_s(),
             self._timekeeping.due_s(),
@@ -336,13 +330,7 @@ class Box:
     def _after(self) -> None:
         """What follows from all that was decided: the lamps, messages to send, what cannot be sent."""
         now_s = self._recorder.now.mono_s
-        if self._lamps_may_change and not self._ended:
-            self._lamps_may_change = False
-            self._feedback.update(self._shows(now_s), now_s)
-            color = self._feedback.lit(now_s)
-            for output in self._config.outputs:
-                if output.role == "feedback":
-                    self._light(output.id, color is not None and output.color in (None, color))
+        self._outputs.update()
         self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
         self._media.pump(self._uplink, alarm_under_way=self.alarm_under_way)
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
@@ -354,20 +342,6 @@ class Box:
             if not self._recorder.vouches_for(event):
                 self._uplink.outbox.drop([(event.seq, event.seq)])
                 self._recorder.park(event, "its bytes were changed on the disk: the signature is not right any more")
-
-    def _light(self, output: str, on: bool) -> None:
-        if self._lit.get(output, False) != on:
-            self._lit[output] = on
-            self._out.append(SetOutput(output, on))
-
-    def _shows(self, now_s: float) -> list[Show]:
-        """The lamp never says "recorded" of what is in memory alone; "received" is central's word and stays true."""
-        volatile = self._recorder.volatile
-        inputs = any(name.startswith("input ") for name in self._recorder.troubles)
-        fault = volatile or inputs or self._supervision.shows
-        phases = [case.phase(now_s) for case in self._alarms.shown]
-        told: list[Show] = [p for p in phases if p is not None and not (volatile and p in ("recorded", "waiting"))]
-        return ["fault", *told] if fault else told
 
     @property
     def seq(self) -> int:

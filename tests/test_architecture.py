@@ -38,6 +38,7 @@ PURE = {
     "model_types",
     "models",
     "outbox",
+    "outputs",
     "polygons",
     "puts",
     "ranges",
