@@ -36,21 +36,7 @@ from agent.mail import (
     one_transaction,
 )
 from agent.media import Media
-from agent.media_mail import (
-    CameraSaid,
-    CameraStarted,
-    CodesRead,
-    FetchedFiles,
-    FetchFiles,
-    Filed,
-    FilesFound,
-    OwedFile,
-    PieceRead,
-    PutDone,
-    SurveyedFiles,
-    SurveyFiles,
-    Unlinked,
-)
+from agent.media_mail import FetchedFiles, FetchFiles, MediaMessage, OwedFile, SurveyedFiles, SurveyFiles
 from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
 from agent.outputs import Outputs
@@ -207,6 +193,10 @@ class Box:
                 self._outputs.may_change = True
             return
         self._outputs.may_change = True
+        if isinstance(message, MediaMessage):
+            if not isinstance(message, FetchedFiles | SurveyedFiles) or message.journal == self._recorder.journal:
+                self._media.handle(message)
+            return
         match message:
             case Edge() | Code() | Health():
                 self._zones.reading(message)
@@ -228,13 +218,6 @@ class Box:
                 self._media.look_now()
             case StorageFailed(journal=journal) if journal == self._recorder.journal:
                 self._storage_failed(message.reason)
-            case FetchedFiles(journal=journal) | SurveyedFiles(journal=journal):
-                if journal == self._recorder.journal:
-                    self._media.handle(message)
-            case Filed() | CameraSaid() | CameraStarted() | CodesRead():
-                self._media.handle(message)
-            case PieceRead() | PutDone() | Unlinked() | FilesFound():
-                self._media.handle(message)
             case SessionUp(session=session) if session == self._media.uploads.session:
                 self._media.uploads.up(message, now.mono_s)
             case SessionDown(session=session) if session == self._media.uploads.session:

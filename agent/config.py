@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import Field, ValidationError, create_model
 
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
+from agent.config_links import Link, Profile, Timing
 from agent.config_model import (
     Box,
     Camera,
@@ -18,13 +19,10 @@ from agent.config_model import (
     Driver,
     Evidence,
     Input,
-    Link,
     Operator,
     Output,
     Previews,
-    Profile,
     Retention,
-    Timing,
     Wired,
 )
 from agent.config_types import Keys

@@ -17,7 +17,7 @@ from agent.events import Stamp, rfc3339
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Action, Say, Write
 from agent.media_mail import CameraFile, CameraSaid, CameraStarted, Filed, OwedFile, Record, TakePicture
-from agent.models import EvidenceData, EvidenceFile
+from agent.models_evidence import EvidenceData, EvidenceFile
 from agent.recorder import Recorder
 
 if TYPE_CHECKING:

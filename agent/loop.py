@@ -39,6 +39,7 @@ from agent.media_mail import CameraSaid, CodesRead, FetchFiles, Filed, SurveyFil
 from agent.models import LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
+from agent.sessions import Sessions
 from agent.status import Answer, StatusServer
 from agent.storage import Found, await_disk
 from agent.threads import SIGNALS
@@ -48,7 +49,6 @@ from drivers.contract import Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.mqtt import Session
 
 log = logging.getLogger("callbox")
 
@@ -61,8 +61,6 @@ FROM_OUTSIDE: Final = (Arrived, Filed, CameraSaid, CodesRead)
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""
-LINK_S: Final = 0.5
-"""And how long the first session waits for that: longer, and a dead wire would hold up the alarms of the others."""
 
 
 class Loop:
@@ -80,10 +78,7 @@ class Loop:
         self._back: deque[tuple[Found, Signer, Opened]] = deque()
         self._salvaged: deque[list[Event]] = deque()
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
-        self._sessions: dict[str, Session] = {}
-        self._connects: list[Connect] = []
-        """Sessions to be opened once the box is armed, or that has taken LINK_S."""
-        self._link_s = float("inf")
+        self._sessions = Sessions(config, self._mailbox)
         self._exit = ""
         self._eyes = Eyes(config, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
@@ -121,13 +116,13 @@ class Loop:
             self._await_disk(lambda: True)
         self._salvage(self._found)
         armed_by_s = time.monotonic() + ARM_S
-        self._link_s = time.monotonic() + LINK_S
+        self._sessions.begin()
         told: int | None = None
         while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
             self._step()
             if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
                 self._arm()
-            self._open_sessions()
+            self._sessions.open_wanted(armed=self._armed)
             told = self._signals.popleft() if self._signals else None
         if self._exit:
             log.error("%s: the box starts itself anew", self._exit)
@@ -156,19 +151,9 @@ class Loop:
         self._armed = True
         notify.ready(f"armed: {len(self._config.inputs)} inputs")
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
-        self._open_sessions()
+        self._sessions.open_wanted(armed=True)
         self._eyes.begin(None if self._opened.volatile else self._worker.journal.file_names)
         gc.freeze()  # what a start has built stays: the collector, which stops all for 30 ms to look at it, need not
-
-    def _open_sessions(self) -> None:
-        if not self._connects or not (self._armed or time.monotonic() >= self._link_s):
-            return
-        # Inputs first: paho, with the TLS and HTTP that it brings, takes a fifth of a start, and is not needed to arm.
-        from agent.mqtt import Session
-
-        for connect in self._connects:
-            self._sessions[connect.session] = Session(self._config, connect, self._mailbox.answer)
-        self._connects.clear()
 
     # ---- a step
 
@@ -196,25 +181,19 @@ class Loop:
 
     def _handle(self, message: Message | Reading, now: Stamp) -> None:
         try:
-            self._box.handle(self._named(message) if isinstance(message, Acked) else message, now)
+            self._box.handle(self._sessions.named(message) if isinstance(message, Acked) else message, now)
             if isinstance(message, SessionDown):
-                self._sessions.pop(message.session, None)
+                self._sessions.ended(message.session)
         except Exception:
             if not isinstance(message, FROM_OUTSIDE):
                 raise
             log.exception("what %s brought was not understood, and is left out", type(message).__name__)
 
-    def _named(self, message: Acked) -> Acked:
-        """With our token in place of paho's message id."""
-        session = self._sessions.get(message.session)
-        return Acked(message.session, (session and session.token(message.token)) or 0, message.code)
-
     def _execute(self) -> None:
         again = self._do_all(self._box.decided())
         while self._do_all(self._box.drain()) or again:
             again = False
-        for session in self._sessions.values():
-            session.flush()
+        self._sessions.flush()
 
     def _do_all(self, actions: list[Action]) -> bool:
         """Whether more follows from it."""
@@ -227,24 +206,15 @@ class Loop:
             self._eyes.do(action)
             return
         match action:
-            case Publish(session):
-                if session in self._sessions:
-                    self._sessions[session].publish(action)
+            case Publish() | Drop() | Probe():
+                self._sessions.do(action)
+            case Connect():
+                self._sessions.do(action)
+                self._sessions.open_wanted(armed=self._armed)
             case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
                 self._worker.ask(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
-            case Connect():
-                self._connects.append(action)
-                self._open_sessions()
-            case Drop(session):
-                self._connects = [connect for connect in self._connects if connect.session != session]
-                if session in self._sessions:
-                    self._sessions.pop(session).close()
-            case Probe(link):
-                from agent.mqtt import probe
-
-                probe(self._config.links[link], link, self._mailbox.answer)
             case Exit(reason):
                 self._exit = reason
             case NewJournal(reason):
@@ -324,8 +294,7 @@ class Loop:
     def _progress(self) -> dict[str, float]:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
-        workers |= {f"mqtt {name}": session.progress_s for name, session in self._sessions.items()}
-        return workers | self._eyes.cameras.progress()
+        return workers | self._sessions.progress() | self._eyes.cameras.progress()
 
     def _feed_watchdog(self, now_s: float) -> None:
         if self._watchdog.due(now_s):
@@ -354,10 +323,7 @@ class Loop:
         if end == "clean" and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
             self._execute()
             self._await_ack(goodbye, until_s)
-        for session in self._sessions.values():
-            session.close()
-        for session in self._sessions.values():
-            session.join(GOODBYE_S)
+        self._sessions.close(GOODBYE_S)
         self._eyes.stop(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
@@ -369,6 +335,6 @@ class Loop:
         while (left_s := until_s - time.monotonic()) > 0:
             for message in self._mailbox.take(left_s, readings=False):
                 if isinstance(message, SessionDown) or (
-                    isinstance(message, Acked) and self._named(message).token == token
+                    isinstance(message, Acked) and self._sessions.named(message).token == token
                 ):
                     return

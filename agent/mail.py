@@ -10,28 +10,7 @@ from typing import Literal, NamedTuple
 
 from agent.events import Event
 from agent.kinds import Cause, EventClass
-from agent.media_mail import (
-    CameraSaid,
-    CameraStarted,
-    CodesRead,
-    FetchedFiles,
-    FetchFiles,
-    Filed,
-    FilesFound,
-    HoldPut,
-    OwedFile,
-    PieceRead,
-    PutDone,
-    PutFile,
-    ReadCodes,
-    ReadPiece,
-    Record,
-    SurveyedFiles,
-    SurveyFiles,
-    TakePicture,
-    Unlink,
-    Unlinked,
-)
+from agent.media_mail import MediaAction, MediaMessage, OwedFile
 from agent.ranges import Hole, Range
 
 # ---- in
@@ -167,16 +146,7 @@ Message = (
     | Acked
     | Arrived
     | Answered
-    | FetchedFiles
-    | SurveyedFiles
-    | Filed
-    | CameraStarted
-    | CameraSaid
-    | CodesRead
-    | PieceRead
-    | PutDone
-    | Unlinked
-    | FilesFound
+    | MediaMessage
 )
 
 
@@ -308,28 +278,7 @@ class Say:
     text: str
 
 
-Action = (
-    Write
-    | Fetch
-    | FetchFiles
-    | Survey
-    | SurveyFiles
-    | Record
-    | TakePicture
-    | ReadCodes
-    | ReadPiece
-    | PutFile
-    | HoldPut
-    | Unlink
-    | NewJournal
-    | Connect
-    | Drop
-    | Probe
-    | Exit
-    | Publish
-    | SetOutput
-    | Say
-)
+Action = Write | Fetch | Survey | MediaAction | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say
 
 
 def one_transaction(actions: list[Action]) -> list[Action]:

@@ -14,6 +14,7 @@ from agent.media_mail import (
     FetchedFiles,
     Filed,
     FilesFound,
+    MediaMessage,
     OwedFile,
     PieceRead,
     PutDone,
@@ -22,7 +23,7 @@ from agent.media_mail import (
     Unlink,
     Unlinked,
 )
-from agent.models import DiscardedData
+from agent.models_evidence import DiscardedData
 from agent.reads import Reads
 from agent.recorder import Recorder
 from agent.retention import DAY_US, LOOK_S, PAUSE_S, TIGHT_BYTES
@@ -35,19 +36,6 @@ if TYPE_CHECKING:
 
 FREE_BYTES: Final = 4 * TIGHT_BYTES
 """With less room on the disk files of evidence go: before any event has to."""
-
-MediaMessage = (
-    CameraSaid
-    | CameraStarted
-    | CodesRead
-    | FetchedFiles
-    | Filed
-    | FilesFound
-    | PieceRead
-    | PutDone
-    | SurveyedFiles
-    | Unlinked
-)
 
 
 class Media:

@@ -163,6 +163,20 @@ class FilesFound:
     files: tuple[OwedFile, ...]
 
 
+MediaMessage = (
+    CameraSaid
+    | CameraStarted
+    | CodesRead
+    | FetchedFiles
+    | Filed
+    | FilesFound
+    | PieceRead
+    | PutDone
+    | SurveyedFiles
+    | Unlinked
+)
+
+
 # ---- out
 
 
@@ -245,3 +259,6 @@ class Unlink:
     """To the spool: these files go from the disk."""
 
     files: tuple[str, ...]
+
+
+MediaAction = FetchFiles | SurveyFiles | Record | TakePicture | ReadCodes | ReadPiece | PutFile | HoldPut | Unlink

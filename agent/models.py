@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own is known to pydantic from 3.12 on
 
-from agent.model_types import Count, Limits, Moment, Name, Seq, Sha256, Span, Uuid
+from agent.model_types import Count, Limits, Name, Seq, Sha256, Span, Uuid
+from agent.models_evidence import DiscardedData, EvidenceData
+from agent.models_scans import DocumentData, ScanData
 from drivers.contract import Quality
 
 Transition = Literal["raised", "restored"]
@@ -122,51 +124,6 @@ class PrunedData(TypedDict):
     event's bytes, base64url, which is the `prevhash` of the event after it"""
 
 
-class _Scan(TypedDict):
-    """What every scan has."""
-
-    input: Name
-    """the id of the scanner, or of the button that let a camera read"""
-    camera: NotRequired[Name]
-    """of what a camera read: the camera's id"""
-    taken: NotRequired[Moment]
-    """of what a camera read: when its picture was taken; without it there was none"""
-    reason: NotRequired[str]
-    """why a camera read nothing, or not all that it was to"""
-
-
-class ScanData(_Scan):
-    """A code was read, or a patrol point touched."""
-
-    code: NotRequired[str]
-    """as it came, decoded; a patrol point that is a contact has none, nor has a picture in which nothing was found"""
-    cut_chars: NotRequired[Count]
-    """characters left out at the end of a code that is longer than 8000"""
-    format: NotRequired[str]
-    """of what a camera read: qr, ean13, pdf417, datamatrix, aztec, code128 ..., or plate"""
-    candidate: NotRequired[Literal[True]]
-    """read as text, with nothing in it that proves it: a plate"""
-    confidence: NotRequired[Annotated[float, Limits(minimum=0, maximum=1)]]
-    """of a candidate: how sure the reading is, from 0 to 1"""
-
-
-class DocumentData(_Scan):
-    """A document's machine-readable zone (ICAO 9303) was read. Nothing of its holder is kept, as name or birth date."""
-
-    layout: Literal["td1", "td2", "td3", "mrva", "mrvb"]
-    """the form of the zone: cards of three and two lines, a passport, visas of two sizes"""
-    type: Annotated[str, Limits(pattern="^[A-Z0-9]{1,2}$")]
-    """P of a passport, I, A or C of a card, V of a visa, and a letter that its issuer adds"""
-    issuer: Annotated[str, Limits(maxLength=3)]
-    """code of the state or organisation, as UTO"""
-    number: Annotated[str, Limits(maxLength=23)]
-    """the document's number"""
-    expires: NotRequired[Annotated[str, Limits(format="date")]]
-    """the day on which it expires; without it the zone has none, or none that is a date"""
-    wrong: list[Literal["number", "birth", "expires", "optional", "composite"]]
-    """the check digits that are wrong: none, where it was read right"""
-
-
 class StartedData(TypedDict):
     """The first event of a run, and of a journal."""
 
@@ -200,75 +157,6 @@ class ClockData(TypedDict):
 
     step_s: float
     """seconds by which it went forward, or back"""
-
-
-_FromTo = TypedDict(
-    "_FromTo",
-    {
-        "from": Annotated[Moment, Limits(description="when its first picture was taken")],
-        "to": Annotated[Moment, Limits(description="when its last picture was taken")],
-    },
-)
-
-
-class EvidenceFile(_FromTo):
-    """One file of evidence, complete on the box's disk."""
-
-    sha256: Sha256
-    """of the bytes as stored and uploaded"""
-    plain_sha256: Sha256
-    """of the bytes before encryption"""
-    bytes: Count
-    """its size as stored"""
-    media_type: str
-    """as video/mp2t, video/x-msvideo, image/jpeg"""
-    role: Literal["before", "during", "after"]
-    """of the alarm"""
-    encrypted: NotRequired[Literal["age"]]
-    """age, where the config names recipients"""
-    key_frame: NotRequired[Literal[True]]
-    """one picture alone; those of a case are sent before its other files"""
-
-
-class EvidenceData(TypedDict):
-    """Files of a camera about a case."""
-
-    case: Uuid
-    """the case; of what a scan, a cancel or a command caused, the id of that event"""
-    camera: Name
-    """the camera's id in the config"""
-    files: list[EvidenceFile]
-    """files that are complete on disk"""
-    last: NotRequired[Literal[True]]
-    """no further files of this clip"""
-    reason: NotRequired[str]
-    """why there are none"""
-
-
-class DiscardedFile(TypedDict):
-    """A file of evidence that is no more on the box."""
-
-    sha256: Sha256
-    """its name"""
-    case: Uuid
-    """of the event that first named it"""
-    camera: Name
-    """the camera's id"""
-    bytes: Count
-    """its size"""
-    stored: Count
-    """how many of its bytes central had said that it has: all, where it was delivered"""
-
-
-class DiscardedData(TypedDict):
-    """Files of evidence went from the box for good."""
-
-    cause: Literal["days", "size", "disk"]
-    """they were old; they were larger than the config grants; the disk was full"""
-    undelivered: NotRequired[Count]
-    """how many of them central had not whole: only when the disk was full"""
-    files: Annotated[list[DiscardedFile], Limits(minItems=1, maxItems=100)]
-    """which"""
 
 
 class ReservedData(TypedDict):

@@ -16,7 +16,7 @@ from agent.evidence import Evidence
 from agent.kinds import class_of
 from agent.mail import Action
 from agent.media_mail import CodesRead, FoundCode, FoundDocument, ReadCodes
-from agent.models import DocumentData, ScanData
+from agent.models_scans import DocumentData, ScanData
 from agent.recorder import Recorder
 
 if TYPE_CHECKING:

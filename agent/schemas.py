@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from agent import __version__, config, messages, models
+from agent import __version__, config, messages, models, models_evidence, models_scans
 from agent.events import TYPE_PREFIX
 from agent.kinds import CID, CLASSES
 
@@ -25,6 +25,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FORMAT: Final = "application/schema+json;version=2020-12"
 SLUG: Final = "[a-z0-9][a-z0-9-]{0,39}"
+MODELS: Final = (models, models_evidence, models_scans, messages)
+"""Where the classes stand whose fields have a description below them."""
 Schema = dict[str, Any]
 
 
@@ -138,7 +140,7 @@ def _field_docs(name: str) -> dict[str, str]:
 
 @cache
 def _classes() -> dict[str, ast.ClassDef]:
-    nodes = [node for module in (models, messages) for node in ast.parse(inspect.getsource(module)).body]
+    nodes = [node for module in MODELS for node in ast.parse(inspect.getsource(module)).body]
     return {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
 

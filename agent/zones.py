@@ -14,7 +14,8 @@ from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS, class_of
 from agent.media import Media
 from agent.messages import InputState
-from agent.models import ChangeData, ContactData, ScanData
+from agent.models import ChangeData, ContactData
+from agent.models_scans import ScanData
 from agent.reads import put_code
 from agent.recorder import Recorder
 from drivers.contract import Code, Edge, Health, Quality, Reading
@@ -94,7 +95,7 @@ class Zones:
                 reading.active, reading.seen_s, initial=reading.initial, settled=reading.settled
             ):
                 self._fact(zone, fact)
-        else:
+        elif isinstance(reading, Code):
             self._scan(zone, reading)
 
     def _release_was_lost(self, zone: Zone, edge: Edge) -> bool:

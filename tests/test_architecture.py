@@ -37,6 +37,8 @@ PURE = {
     "messages",
     "model_types",
     "models",
+    "models_evidence",
+    "models_scans",
     "outbox",
     "outputs",
     "polygons",
@@ -86,6 +88,7 @@ DOORS = {
     "pydantic": {
         "agent/config.py",
         "agent/config_errors.py",
+        "agent/config_links.py",
         "agent/config_model.py",
         "agent/config_types.py",
         "agent/schemas.py",  # makes the documents; no part of the daemon

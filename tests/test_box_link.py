@@ -6,7 +6,7 @@ import re
 import pytest
 from bench_box import BOX_KEY, YAML, Bench
 
-from agent.config_model import TIMINGS
+from agent.config_links import TIMINGS
 from agent.identity import b64
 from agent.link import STEADY_S
 from agent.mail import Connect, Drop, Say, SessionUp

@@ -26,7 +26,7 @@ from agent.identity import (
     unb64,
     verify_chain,
 )
-from agent.models import ScanData
+from agent.models_scans import ScanData
 
 
 def events(count: int, signer: Ed25519Signer = SIGNER) -> list[tuple[int, bytes]]:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from link_bench import RETRY_MAX_S, link, opened, retry_s, stands
 
-from agent.config_model import TIMINGS
+from agent.config_links import TIMINGS
 from agent.link import ACK_TIMEOUT_S, CONNECT_TIMEOUT_S, STABLE_S, SWITCH_S, GiveUp, Link, Open
 
 
