@@ -87,8 +87,20 @@ def load(path: Path) -> Config:
     if document.errors or config is None:
         raise ConfigErrors(document.errors)
     config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
+    _try_drivers(document, config)
     config._file, config._lines = document.file, document.lines
     return config
+
+
+def _try_drivers(document: Document, config: Config) -> None:
+    """Makes each driver, which opens nothing yet: it alone knows which of its inputs and outputs go together."""
+    for n, driver in enumerate(config.drivers):
+        try:
+            config.make(driver)
+        except ValueError as error:
+            document.error(("drivers", n), str(error))
+    if document.errors:
+        raise ConfigErrors(document.errors)
 
 
 def _validated(document: Document, model: type[M], data: object, at: KeyPath, folder: Path | None = None) -> M | None:

@@ -24,6 +24,7 @@ from agent.config_types import (
     wrong,
 )
 from agent.text import t
+from drivers import contract
 from drivers.contract import DriverType
 
 Kind = Literal[
@@ -259,6 +260,15 @@ class Config(Keys):
     retention: Retention = Field(Retention(), description="what is kept on the box")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr("")
+
+    def make(self, entry: Driver) -> contract.Driver:
+        """The driver of one wire, with all that hangs on it; opens nothing yet.
+
+        Raises ValueError where its inputs and outputs do not go together.
+        """
+        inputs = {item.id: item.keys for item in self.inputs if item.driver == entry.id}
+        outputs = {item.id: item.keys for item in self.outputs if item.driver == entry.id}
+        return entry.wire(entry.id, entry.options, inputs, outputs)
 
     @property
     def root(self) -> str:

@@ -120,14 +120,13 @@ class Wire:
 
 
 def make_wires(config: "Config", put: Callable[[str, Reading], None]) -> list[Wire]:
-    """One wire for each driver of the config; `put` is given its name too.
-
-    Raises what the drivers' constructors raise (checked by the config).
-    """
-    wires = []
-    for entry in config.drivers:
-        inputs = {item.id: item.keys for item in config.inputs if item.driver == entry.id}
-        outputs = {item.id: item.keys for item in config.outputs if item.driver == entry.id}
-        driver = entry.wire(entry.id, entry.options, inputs, outputs)
-        wires.append(Wire(entry.id, driver, list(inputs), partial(put, entry.id)))
-    return wires
+    """One wire for each driver of the config; `put` is given its name too."""
+    return [
+        Wire(
+            entry.id,
+            config.make(entry),
+            [item.id for item in config.inputs if item.driver == entry.id],
+            partial(put, entry.id),
+        )
+        for entry in config.drivers
+    ]

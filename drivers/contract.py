@@ -175,7 +175,10 @@ class DriverType(Protocol):
     Output: type[Any] | None
 
     def __call__(self, name: str, options: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Driver:
-        """name: the driver's id in the config. inputs, outputs: by id. Opens nothing yet."""
+        """name: the driver's id in the config. inputs, outputs: by id. Opens nothing yet.
+
+        Raises ValueError where inputs and outputs, each good by itself, do not go together: an error of the config.
+        """
 
 
 class PathHost(Protocol):

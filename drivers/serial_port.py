@@ -28,7 +28,7 @@ class SerialPort:
     """An open port, 8N1, locked for us alone. Use it as a context manager.
 
     path: of the device, or a link to it. Bytes that came before it was opened are dropped.
-    Raises DriverError when it cannot be opened, and from every read once it is gone.
+    Raises DriverError when it cannot be opened, and from every read and write once it is gone.
     """
 
     def __init__(self, path: str, baud: int) -> None:
@@ -60,6 +60,15 @@ class SerialPort:
         if not data:  # readable without a byte: it hung up
             raise DriverError(self._path, "the port hung up", GONE)
         return data
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, at most some hundred bytes: what the port does not take at once it never will."""
+        try:
+            sent = os.write(self._fd, data)
+        except OSError as error:
+            raise DriverError(self._path, f"the port is gone ({_text(error)})", GONE) from error
+        if sent < len(data):
+            raise DriverError(self._path, f"the port took {sent} of {len(data)} bytes", GONE)
 
     def _check_device(self) -> None:
         """Some adapters stay silent when they are pulled out; then the name is gone, or leads to another device."""

@@ -1,6 +1,6 @@
 """Drivers of others in a config: their keys, their own words, and those that cannot be had."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -36,6 +36,10 @@ class ContactInput:
 
 class Badge:
     Options, Input, Output = Nothing, BadgeInput, None
+
+    def __init__(self, name: str, _options: Nothing, inputs: Mapping[str, BadgeInput], _outputs: object) -> None:
+        if len(inputs) > 1:
+            raise ValueError(f"found {len(inputs)} inputs on {name}, allowed is one")
 
 
 class Contact:
@@ -75,6 +79,14 @@ def test_a_scan_cannot_be_an_input_that_gives_none(file: Path) -> None:
 def test_a_drivers_own_words_stand_at_the_entry_when_they_name_no_key(file: Path) -> None:
     [said] = mistakes(file, BADGE.replace("panic", "patrol"))
     assert said == "box.yaml:7: inputs[0]: this reader wants something else"
+
+
+@pytest.mark.usefixtures("badge")
+def test_inputs_that_do_not_go_together_are_named_at_their_driver(file: Path) -> None:
+    one = BADGE.replace("panic", "scan")
+    assert mistakes(file, one + "  - {id: b, driver: gpio0, kind: scan}\n") == [
+        "box.yaml:5: drivers[0]: found 2 inputs on gpio0, allowed is one"
+    ]
 
 
 def test_a_driver_that_cannot_be_imported_is_an_error_at_its_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
