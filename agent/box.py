@@ -40,6 +40,7 @@ from agent.media_mail import FetchedFiles, FetchFiles, MediaMessage, OwedFile, S
 from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
 from agent.outputs import Outputs
+from agent.patrols import Patrols
 from agent.recorder import Recorder
 from agent.report import Report
 from agent.supervision import SETTING, Supervision
@@ -74,7 +75,8 @@ class Box:
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
         self._media = Media(config, opened, self._recorder, rng, self._out)
-        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media, self._recorder)
+        self._patrols = Patrols(config.patrols, opened.settings, self._recorder)
+        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media, self._patrols, self._recorder)
         self._report = Report(config, self._recorder, self._zones, self._media)
         timing = config.timing
         self._uplink = Uplink(
@@ -130,6 +132,7 @@ class Box:
         self._zones.stop()
         self._central.tick(float("inf"))
         self._supervision.keep()
+        self._patrols.keep()
         if end != "clean":
             self._recorder.keep({"last_end": end})
             return
@@ -253,6 +256,7 @@ class Box:
         self._media.tick()
         self._supervision.tick()
         self._timekeeping.tick()
+        self._patrols.tick()
 
     def due_s(self) -> float:
         """The monotonic second of the next `tick`."""

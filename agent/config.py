@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, create_model
 
+from agent.config_codes import Patrol
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
 from agent.config_links import Link, Profile, Timing
 from agent.config_model import (
@@ -44,6 +45,7 @@ __all__ = [
     "Link",
     "Operator",
     "Output",
+    "Patrol",
     "Previews",
     "Profile",
     "Retention",
@@ -229,6 +231,7 @@ def _cross_check(document: Document) -> None:
         (("inputs", "outputs"), "id"),
         (("cameras",), "id"),
         (("paths",), "id"),
+        (("patrols",), "name"),
         (("operators",), "name"),
     ):
         _once(document, ((_text(entry, name), (*at, name)) for entry, at in entries(*keys) if _text(entry, name)))
@@ -241,6 +244,11 @@ def _cross_check(document: Document) -> None:
                 if isinstance(entry.get(key), int | str)
             ),
         )
+    points = [_text(entry, "id") for entry, _ in entries("inputs") if entry.get("kind") == "patrol"]
+    for entry, at in entries("patrols"):
+        if (point := _text(entry, "input")) and point not in points:
+            names, hint = _one_of(point, points)
+            document.error((*at, "input"), show(point), t("config.patrol_input", inputs=names or "-"), hint)
     cameras = [_text(entry, "id") for entry, _ in entries("cameras")]
     for entry, at in entries("inputs"):
         watching = entry.get("cameras")

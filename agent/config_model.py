@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from agent.config_codes import Patrol
 from agent.config_errors import Fault, KeyPath
 from agent.config_links import TIMINGS, Link, Profile, Timing
 from agent.config_types import (
@@ -256,6 +257,7 @@ class Config(Keys):
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )
+    patrols: tuple[Patrol, ...] = Field((), description="rounds of officers, who check in at a point")
     operators: tuple[Operator, ...] = Field((), description="whose commands the box obeys")
     retention: Retention = Field(Retention(), description="what is kept on the box")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)

@@ -99,7 +99,8 @@ class BoxState(TypedDict):
     inputs: dict[str, InputState]
     """by id"""
     trouble: list[str]
-    """names of the troubles that stand: link, storage; input, stuck, ac and battery with an input's id"""
+    """names of the troubles that stand: link, storage; input, stuck, ac and battery with an input's id; camera and
+    patrol with its name"""
     key: Key
     """the box's public Ed25519 key, base64url"""
     time: Time

@@ -91,6 +91,8 @@ class TroubleData(TypedDict):
     """of an input's trouble: what its wire is"""
     camera: NotRequired[Name]
     """of a camera's trouble: its id"""
+    patrol: NotRequired[Name]
+    """of a missed round: the patrol's name; restored at its next check-in"""
     link: NotRequired[str]
     """of the trouble of one of several links: its url; without it, the trouble is that none of them serves"""
 
@@ -244,6 +246,7 @@ DATA: Final[Mapping[str, type]] = {
     "trouble.link": TroubleData,
     "trouble.camera": TroubleData,
     "trouble.clock": TroubleData,
+    "trouble.patrol": TroubleData,
     "trouble.parked": ParkedData,
     "scan.code": ScanData,
     "scan.document": DocumentData,

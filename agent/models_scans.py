@@ -33,6 +33,8 @@ class ScanData(_Scan):
     """read as text, with nothing in it that proves it: a plate"""
     confidence: NotRequired[Annotated[float, Limits(minimum=0, maximum=1)]]
     """of a candidate: how sure the reading is, from 0 to 1"""
+    patrols: NotRequired[list[Name]]
+    """of `scan.patrol`, at an input of patrols: those whose round it is; none, where the tag is of none"""
 
 
 class DocumentData(_Scan):

@@ -56,7 +56,7 @@ class Recorder:
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.troubles: dict[str, str] = {}
         """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id;
-        `camera` with a camera's."""
+        `camera` with a camera's; `patrol` with a patrol's name."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:
@@ -235,6 +235,8 @@ class Recorder:
             data["link"] = of
         elif of and kind == "camera":
             data["camera"] = of
+        elif of and kind == "patrol":
+            data["patrol"] = of
         elif of:
             data["input"] = of
-        self.record(f"trouble.{kind}", of if "input" in data or "camera" in data else kind, data)
+        self.record(f"trouble.{kind}", of if of and kind != "link" else kind, data)

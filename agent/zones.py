@@ -16,6 +16,7 @@ from agent.media import Media
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData
 from agent.models_scans import ScanData
+from agent.patrols import Patrols
 from agent.reads import put_code
 from agent.recorder import Recorder
 from drivers.contract import Code, Edge, Health, Quality, Reading
@@ -56,11 +57,12 @@ class Zones:
         settings: Mapping[str, str],
         alarms: Alarms,
         media: Media,
+        patrols: Patrols,
         recorder: Recorder,
     ) -> None:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
-        self._alarms, self._media, self._recorder = alarms, media, recorder
+        self._alarms, self._media, self._patrols, self._recorder = alarms, media, patrols, recorder
         self._due_s: float | None = None
         self._due_known = False
         for zone in self._zones.values():
@@ -163,7 +165,8 @@ class Zones:
             if not (isinstance(fact, Pressed) and fact.at_boot):  # nobody was seen to press it
                 self._alarms.reset(at)
         elif zone.kind == "patrol":
-            self._record(zone, {"input": zone.id}, at)
+            seen = not (isinstance(fact, Pressed) and fact.at_boot)  # a contact that is stuck walks no round
+            self._record(zone, {"input": zone.id}, at, counts=seen)
         elif zone.kind == "scan":
             if not (isinstance(fact, Pressed) and fact.at_boot):  # the same: nothing is read by itself
                 self._read(zone, at)
@@ -210,9 +213,14 @@ class Zones:
         watching = zone.cameras[1:] if zone.picture else zone.cameras
         self._media.evidence.caused(id, class_of("scan.code"), watching, at, picture=zone.picture)
 
-    def _record(self, zone: Zone, data: ScanData, at: Stamp) -> None:
+    def _record(self, zone: Zone, data: ScanData, at: Stamp, *, counts: bool = True) -> None:
+        """counts: as a round, at a patrol point."""
         id = self._recorder.new_id()
+        rounds = self._patrols.of(zone.id, data.get("code")) if zone.kind == "patrol" else None
+        if rounds is not None:
+            data["patrols"] = rounds = rounds if counts else []
         self._recorder.record(KINDS[zone.kind].event, zone.id, data, id=id, at=at)
+        self._patrols.checked_in(rounds or ())
         self._capture(zone, id, at)
 
     def _capture(self, zone: Zone, case: str, at: Stamp) -> None:

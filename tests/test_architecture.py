@@ -41,6 +41,7 @@ PURE = {
     "models_scans",
     "outbox",
     "outputs",
+    "patrols",
     "polygons",
     "puts",
     "ranges",
@@ -87,6 +88,7 @@ DOORS = {
     "yaml": {"agent/yaml_lines.py"},
     "pydantic": {
         "agent/config.py",
+        "agent/config_codes.py",
         "agent/config_errors.py",
         "agent/config_links.py",
         "agent/config_model.py",

@@ -75,6 +75,13 @@ OTHER: dict[str, Any] = {
     "paths.when": "always",
     "paths.port": "/x",
     "paths.to": ["+8613900000000"],
+    "patrols.name": "x",
+    "patrols.input": "tag-two",
+    "patrols.every_min": 30,
+    "patrols.grace_min": 5,
+    "patrols.from": "21:00",
+    "patrols.to": "05:00",
+    "patrols.tags": [],
     "operators.name": "x",
     "operators.key": OTHER_KEY,
     "operators.may": ["test"],
@@ -124,6 +131,7 @@ def test_each_key_changes_the_config(file: Path, key: str) -> None:
     before = read(FOLDER / "box.example.yaml").value
     for wire in ("gpio1",):
         before["drivers"].append({"id": wire, "type": "gpio"})
+    before["inputs"].append({"id": "tag-two", "driver": "panel", "kind": "patrol", "pressed": "x"})
     after = copy.deepcopy(before)
     group, _, name = key.rpartition(".")
     target = after[group] if group else after

@@ -38,7 +38,7 @@ outputs: []
 KIND_NAMES = "panic, duress, holdup, medical, fire, intrusion, tamper, ac, battery, scan, patrol, cancel, reset"
 TOP_KEYS = (
     "box, state_dir, links, delivery, central_key, receipt_timeout_s, profile, "
-    "drivers, inputs, outputs, cameras, evidence, previews, paths, operators, retention"
+    "drivers, inputs, outputs, cameras, evidence, previews, paths, patrols, operators, retention"
 )
 TWELVE_AND_ONE = [
     "box.yaml:1: box.site: found 'Jiangyang'; allowed: text like [a-z0-9][a-z0-9-]{0,39}",

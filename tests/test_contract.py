@@ -228,7 +228,8 @@ def everything() -> Bench:
     cameras = "cameras:\n  - {id: front, source: 'rtsp://10.0.0.20/'}\n"
     more += "  - {id: papers, driver: gpio0, pin: 50, kind: scan, cameras: [front], read: [codes, mrz, plate]}\n"
     seeing = YAML.replace("kind: panic}", "kind: panic, cameras: [front]}")
-    bench = Bench(seeing.replace("outputs:\n", more + cameras + "outputs:\n"), start=False)
+    patrols = "patrols:\n  - {name: day, input: point, every_min: 1, grace_min: 0}\n"
+    bench = Bench(seeing.replace("outputs:\n", more + cameras + patrols + "outputs:\n"), start=False)
     bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
     bench.act()
     bench.edge("alarm-1", True, initial=True)  # stuck, and at boot

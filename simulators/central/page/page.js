@@ -221,7 +221,7 @@ const shapeOf = (event) => ({ "audit.acknowledged": "check", "audit.closed": "sq
 
 function eventParts(event) {
   const data = event.data;
-  const detail = [data.code, data.input, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
+  const detail = [data.code, data.input, data.patrol, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
   const notes = [];
   if (event.replayed) notes.push(h("span", { class: "mark late" }, t("page.replayed")));
   if (event.late_s !== null) notes.push(h("span", { class: "mark plain" }, t("page.received_after", { duration: duration(event.late_s) })));
