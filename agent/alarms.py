@@ -13,23 +13,29 @@ The phase is derived, not stored: from what is recorded and delivered of the las
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Literal
 
 from agent.events import Stamp
 from agent.kinds import KINDS
-from agent.models import AlarmData, CancelledData, CaseData, ChangeData
+from agent.models import AlarmData, CancelledData, CaseData, ChangeData, ConfirmedData
 from agent.ranges import Range, within
 from agent.recorder import Recorder
 
 Phase = Literal["recorded", "waiting", "received", "acknowledged"]
+CONFIRM_S: Final = 120.0
+"""A press after this long, or tamper within it, confirms a hold-up (docs/alarms.md, confirmed hold-up)."""
 WAITING_S: Final = 2.0
 """A recorded press that is not at central after this long is shown as waiting."""
 
 
 @dataclass(slots=True)
 class Case:
-    """One alarm. id: of its first event. last_seq: boxseq of its last press.
+    """One alarm. id: of its first event. last_seq: boxseq of its last press. confirmed: `alarm.confirmed` was told.
+    test: a walk test opened it.
 
+    first_s, last_s: when it was pressed, monotonic, as far as this run knows: a case of an earlier run was pressed
+    before it, so that what needs two minutes is never told too early, and what needs to be near is not told of it.
     shown_s: when that press was found on the disk; None while the fsync is out, and then the lamp shows nothing new.
     """
 
@@ -40,6 +46,10 @@ class Case:
     last_seq: int
     acknowledged: bool = False
     delivered: bool = False
+    confirmed: bool = False
+    test: bool = False
+    first_s: float = inf
+    last_s: float = -inf
     shown_s: float | None = None
 
     @property
@@ -49,7 +59,8 @@ class Case:
     def stored(self, *, acknowledged: bool) -> str:
         """What the journal keeps of it: as it will be when the event that is written with it is on the disk."""
         kept = {name: getattr(self, name) for name in ("id", "input", "kind", "count", "last_seq")}
-        return json.dumps(kept | {"acknowledged": acknowledged}, sort_keys=True)
+        marks = {name: True for name in ("confirmed", "test") if getattr(self, name)}
+        return json.dumps(kept | {"acknowledged": acknowledged} | marks, sort_keys=True)
 
     def phase(self, now_s: float) -> Phase | None:
         """How far it has come; None before it is recorded."""
@@ -69,9 +80,11 @@ class Alarms:
         """stored: from the journal, (body, owed); a case of an earlier run was recorded then."""
         self._recorder = recorder
         bodies: list[tuple[dict[str, Any], bool]] = [(json.loads(body), owed) for body, owed in stored]
-        cases = [Case(**body, delivered=not owed, shown_s=recorder.now.mono_s) for body, owed in bodies]
+        now_s = recorder.now.mono_s
+        cases = [Case(**body, delivered=not owed, first_s=now_s, shown_s=now_s) for body, owed in bodies]
         self.open: dict[str, Case] = {case.id: case for case in sorted(cases, key=lambda case: case.id)}
         self._closing: dict[str, Case] = {}
+        self._tamper_s = -inf
 
     @property
     def shown(self) -> list[Case]:
@@ -90,9 +103,10 @@ class Alarms:
         id = self._recorder.new_id()
         case = self.of(input_id)
         if case is None:
-            case = self.open[id] = Case(id, input_id, kind, 0, 0)
+            case = self.open[id] = Case(id, input_id, kind, 0, 0, test=self._recorder.testing)
         case.count += presses
         case.last_seq = self._recorder.next_seq
+        case.first_s, case.last_s = min(case.first_s, at.mono_s), at.mono_s
 
         def shown(now_s: float) -> None:
             case.shown_s, case.acknowledged, case.delivered = now_s, False, False
@@ -107,7 +121,35 @@ class Alarms:
             cases={case.id: case.stored(acknowledged=False)},
             then=shown,
         )
+        self._confirm(case, at, data)
         return case.id
+
+    def _confirm(self, pressed: Case, at: Stamp, data: ChangeData) -> None:
+        """Open hold-ups that this press confirms. One found at the start, or a sum of chatter, is no second."""
+        kind = pressed.kind
+        if kind == "tamper":
+            self._tamper_s = at.mono_s
+        elif not KINDS[kind].holdup:
+            return
+        again = kind != "tamper" and "at_boot" not in data and "merged" not in data
+        for case in self.open.values():
+            if case.confirmed or not KINDS[case.kind].holdup:
+                continue
+            if abs(self._tamper_s - case.last_s) <= CONFIRM_S:
+                because: Literal["press", "tamper"] = "tamper"
+            elif again and at.mono_s > case.first_s + CONFIRM_S:
+                because = "press"
+            else:
+                continue
+            case.confirmed = True
+            confirmed: ConfirmedData = {
+                "transition": "raised",
+                "input": data["input"],
+                "case": case.id,
+                "because": because,
+            }
+            cases = {case.id: case.stored(acknowledged=case.acknowledged and case is not pressed)}
+            self._recorder.record("alarm.confirmed", data["input"], confirmed, at=at, cases=cases)
 
     def restore(self, input_id: str, kind: str, at: Stamp, data: ChangeData) -> None:
         """A contact is idle again; its case stays open until a person closes it."""

@@ -46,6 +46,7 @@ from agent.report import Report
 from agent.supervision import SETTING, Supervision
 from agent.timekeeping import Timekeeping
 from agent.uplink import Uplink
+from agent.walktest import Walktest
 from agent.zones import Zones
 from drivers.contract import Code, Edge, Health, Reading
 
@@ -76,7 +77,17 @@ class Box:
         self._alarms = Alarms(opened.cases, self._recorder)
         self._media = Media(config, opened, self._recorder, rng, self._out)
         self._patrols = Patrols(config.patrols, opened.settings, self._recorder)
-        self._zones = Zones(config.inputs, opened.settings, self._alarms, self._media, self._patrols, self._recorder)
+        points = [entry.id for entry in config.inputs]
+        self._walktest = Walktest(points, opened.settings, self._alarms, self._recorder)
+        self._zones = Zones(
+            config.inputs,
+            opened.settings,
+            self._alarms,
+            self._walktest,
+            self._media,
+            self._patrols,
+            self._recorder,
+        )
         self._report = Report(config, self._recorder, self._zones, self._media)
         timing = config.timing
         self._uplink = Uplink(
@@ -92,6 +103,7 @@ class Box:
             config,
             opened.seen,
             self._alarms,
+            self._walktest,
             self._media,
             self._uplink,
             self._supervision,
@@ -123,6 +135,7 @@ class Box:
             self._recorder.record("audit.config", "box", {"sha256": config_hash})
         if new_journal:
             self._keeping.moved(new_journal)
+        self._walktest.start()
         self._uplink.start(now.mono_s)
         self.tick(now)
 
@@ -248,6 +261,7 @@ class Box:
         """Everything that is due by now."""
         self._recorder.now, self._outputs.may_change = now, True
         self._zones.tick(now.mono_s)
+        self._walktest.tick(now.mono_s)
         self._central.tick(now.mono_s)
         if (reason := self._keeping.tick()) is not None:
             self._storage_failed(reason)
@@ -263,6 +277,7 @@ class Box:
         now_s = self._recorder.now.mono_s
         dues = [
             self._zones.due_s(),
+            self._walktest.due_s(),
             self._central.due_s(),
             self._uplink.due_s(),
             self._alarms.due_s(now_s),

@@ -22,6 +22,7 @@ from agent.ranges import Range
 from agent.recorder import Recorder
 from agent.supervision import Supervision
 from agent.uplink import Uplink
+from agent.walktest import WALK_S_MAX, Walktest
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -41,6 +42,7 @@ class Central:
         config: "Config",
         seen: Mapping[str, float],
         alarms: Alarms,
+        walktest: Walktest,
         media: Media,
         uplink: Uplink,
         supervision: Supervision,
@@ -50,7 +52,8 @@ class Central:
         """seen: ids of commands of earlier runs."""
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
-        self._alarms, self._media, self._uplink, self._supervision = alarms, media, uplink, supervision
+        self._alarms, self._walktest, self._media = alarms, walktest, media
+        self._uplink, self._supervision = uplink, supervision
         self._cameras = [camera.id for camera in config.cameras]
         self._recorder, self._out = recorder, out
         self._refusals, self._refusal, self._noise = Chatter(), "", Chatter()
@@ -152,10 +155,20 @@ class Central:
         if command.verb == "resend":
             done({"result": "done", "ranges": self._owe(command.data)})
         elif command.verb == "test":
-            if command.data.get("what") != "loop":
-                raise RefusedError("data.what: this version tests `loop`")
-            done({"result": "done"})
-            self._recorder.record("status.test", "box", {"test": True, "what": "loop", "command": command.id})
+            what, for_s = command.data.get("what"), command.data.get("for_s", WALK_S_MAX)
+            if what == "loop":
+                done({"result": "done"})
+                self._recorder.record("status.test", "box", {"test": True, "what": "loop", "command": command.id})
+            elif what != "walk":
+                raise RefusedError("data.what: this version tests `loop` and `walk`")
+            elif isinstance(for_s, bool) or not isinstance(for_s, int | float) or not 0 <= for_s <= WALK_S_MAX:
+                raise RefusedError(f"data.for_s: seconds, 1 to {WALK_S_MAX}; less than 1 ends it")
+            else:
+                done({"result": "done"})
+                if for_s < 1:
+                    self._walktest.end(command.by)
+                else:
+                    self._walktest.begin(command.by, for_s)
         elif command.verb == "capture":
             camera, after_s = str(command.data.get("camera")), command.data.get("after_s", 0)
             if camera not in self._cameras:

@@ -21,13 +21,14 @@ class Kind:
 
     event: the type of its event, `callbox.` left out. latches: a press opens a case that stays until it is closed
     (hold-up devices, GB 50394 5.2.3). contact: both edges are recorded; of the others only the press is.
-    silent: nothing at the place shows it.
+    silent: nothing at the place shows it. holdup: a second press, or tamper, confirms it (Contact ID 129).
     """
 
     event: str
     latches: bool = False
     contact: bool = False
     silent: bool = False
+    holdup: bool = False
 
     @property
     def alarm(self) -> bool:
@@ -35,9 +36,9 @@ class Kind:
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "panic": Kind("alarm.panic", latches=True),
-    "duress": Kind("alarm.duress", latches=True, silent=True),
-    "holdup": Kind("alarm.holdup", latches=True, silent=True),
+    "panic": Kind("alarm.panic", latches=True, holdup=True),
+    "duress": Kind("alarm.duress", latches=True, silent=True, holdup=True),
+    "holdup": Kind("alarm.holdup", latches=True, silent=True, holdup=True),
     "medical": Kind("alarm.medical", latches=True),
     "fire": Kind("alarm.fire", latches=True),
     "intrusion": Kind("alarm.intrusion", contact=True),

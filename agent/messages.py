@@ -165,11 +165,13 @@ class ResendWish(TypedDict):
     """ranges of boxseq"""
 
 
-class LoopWish(TypedDict):
-    """An event marked `test` goes the whole way."""
+class TestWish(TypedDict):
+    """`loop`: an event marked `test` goes the whole way. `walk`: what inputs cause is marked `test` for a while."""
 
-    what: Literal["loop"]
+    what: Literal["loop", "walk"]
     """what is tested"""
+    for_s: NotRequired[Annotated[float, Limits(minimum=0, maximum=600)]]
+    """of `walk`: it ends by itself after so many seconds, without it 600; less than 1 ends it now"""
 
 
 class CaptureWish(TypedDict):
@@ -219,7 +221,7 @@ WISHES: Final[Mapping[str, type]] = {
     "capture": CaptureWish,
     "output": OutputWish,
     "bulletin": BulletinWish,
-    "test": LoopWish,
+    "test": TestWish,
     "list": ListWish,
 }
 """The data of a command by its verb."""

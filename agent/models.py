@@ -60,6 +60,15 @@ class AlarmData(Change):
     """who closed the case: /operators/{name}, or `reset`; on the `restored` of a button"""
 
 
+class ConfirmedData(Change):
+    """A hold-up is confirmed, once in its case: it was pressed again after two minutes, or somebody tampers."""
+
+    case: Uuid
+    """the case that is confirmed"""
+    because: Literal["press", "tamper"]
+    """a press of a hold-up device more than 2 minutes after the first; tamper within 2 minutes of a press"""
+
+
 class CancelledData(Change):
     """Somebody at the place says that the newest alarm was none: a second message, never a suppression."""
 
@@ -154,6 +163,30 @@ class TestData(TypedDict):
     """of `daily`: the troubles that stand; Contact ID 608 then, not 602"""
 
 
+class TestedPoint(TypedDict):
+    """One input in a walk test."""
+
+    input: Name
+    """the input's id"""
+    cid: Literal[611, 612]
+    """Contact ID: 611 it was pressed or read something meanwhile, 612 it did not"""
+
+
+class WalktestData(TypedDict):
+    """A walk test begins, or is over. Between the two, what inputs cause is marked `test`."""
+
+    transition: Transition
+    """`raised`: it begins, or goes on for longer; `restored`: it is over"""
+    test: Literal[True]
+    """no siren, no dispatch"""
+    by: NotRequired[str]
+    """who began or ended it: /operators/{name}, or `walktest`: its time was over; without it the box was restarted"""
+    for_s: NotRequired[Annotated[float, Limits(minimum=1, maximum=600)]]
+    """on `raised`: it ends by itself after so many seconds"""
+    points: NotRequired[list[TestedPoint]]
+    """on `restored`: each input of the box"""
+
+
 class ClockData(TypedDict):
     """The wall clock was set."""
 
@@ -208,6 +241,7 @@ class ConfigData(TypedDict):
 
 EventData = (
     AlarmData
+    | ConfirmedData
     | CancelledData
     | ContactData
     | TroubleData
@@ -217,6 +251,7 @@ EventData = (
     | StartedData
     | StoppingData
     | TestData
+    | WalktestData
     | ClockData
     | CommandData
     | CaseData
@@ -231,7 +266,7 @@ DATA: Final[Mapping[str, type]] = {
     "alarm.panic": AlarmData,
     "alarm.duress": AlarmData,
     "alarm.holdup": AlarmData,
-    "alarm.confirmed": ReservedData,
+    "alarm.confirmed": ConfirmedData,
     "alarm.medical": AlarmData,
     "alarm.fire": AlarmData,
     "alarm.intrusion": AlarmData,
@@ -254,7 +289,7 @@ DATA: Final[Mapping[str, type]] = {
     "status.started": StartedData,
     "status.stopping": StoppingData,
     "status.test": TestData,
-    "status.walktest": ReservedData,
+    "status.walktest": WalktestData,
     "status.clock": ClockData,
     "status.evidence": EvidenceData,
     "status.position": ReservedData,

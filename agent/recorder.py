@@ -8,7 +8,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
 from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
@@ -22,6 +22,9 @@ from drivers.contract import Quality
 if TYPE_CHECKING:
     from agent.journal import Opened
 
+
+TESTED: Final = ("alarm.", "scan.", "trouble.ac", "trouble.battery")
+"""Types of event that a walk test marks: what inputs say. A fault of a wire is a fault, whoever works at it."""
 
 Then = Callable[[float], None]
 """Done when an event is on the disk, with the monotonic second."""
@@ -54,6 +57,8 @@ class Recorder:
         """out: actions are appended to it. `now` is set by the box at every step."""
         self.now, self.boot, self.public = now, boot, signer.public
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
+        self.testing = False
+        """A walk test is under way: what inputs cause is marked `test`."""
         self.troubles: dict[str, str] = {}
         """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id;
         `camera` with a camera's; `patrol` with a patrol's name."""
@@ -124,6 +129,8 @@ class Recorder:
         then: done when it is on the disk. at: when it happened, if not now. write: what changes in the same
         transaction, as in `mail.Write`.
         """
+        if self.testing and type.startswith(TESTED):
+            data = cast(EventData, {**data, "test": True})
         draft = Draft(id or self.new_id(), type, subject, at or self.now, data)
         return self._seal(draft, then, **write)
 

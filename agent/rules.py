@@ -204,9 +204,15 @@ def _case_is_right(sql: sqlite3.Connection, id: str, body: str, facts: Facts) ->
     """
     try:
         case = Case(**json.loads(body))
-        types = type(case.input), type(case.count), type(case.last_seq), type(case.acknowledged)
+        flags = (case.acknowledged, case.confirmed, case.test)
+        types = type(case.input), type(case.count), type(case.last_seq), *map(type, flags)
         whole = json.loads(case.stored(acknowledged=case.acknowledged)) == json.loads(body)
-        if case.id != id or types != (str, int, int, bool) or not whole or case.kind not in PRESSES.values():
+        if (
+            case.id != id
+            or types != (str, int, int, bool, bool, bool)
+            or not whole
+            or case.kind not in PRESSES.values()
+        ):
             return False
         if case.last_seq == 0 or case.last_seq in facts.changed or is_gone(sql, facts, case.last_seq):
             return True

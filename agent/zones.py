@@ -19,6 +19,7 @@ from agent.models_scans import ScanData
 from agent.patrols import Patrols
 from agent.reads import put_code
 from agent.recorder import Recorder
+from agent.walktest import Walktest
 from drivers.contract import Code, Edge, Health, Quality, Reading
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ class Zones:
         entries: Sequence["Input"],
         settings: Mapping[str, str],
         alarms: Alarms,
+        walktest: Walktest,
         media: Media,
         patrols: Patrols,
         recorder: Recorder,
     ) -> None:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
-        self._alarms, self._media, self._patrols, self._recorder = alarms, media, patrols, recorder
+        self._alarms, self._walktest, self._media = alarms, walktest, media
+        self._patrols, self._recorder = patrols, recorder
         self._due_s: float | None = None
         self._due_known = False
         for zone in self._zones.values():
@@ -161,6 +164,8 @@ class Zones:
         pressed = isinstance(fact, Pressed)
         if not pressed and not KINDS[zone.kind].contact:
             return
+        if pressed:
+            self._walktest.saw(zone.id)
         if zone.kind == "reset":
             if not (isinstance(fact, Pressed) and fact.at_boot):  # nobody was seen to press it
                 self._alarms.reset(at)
@@ -203,6 +208,7 @@ class Zones:
             self._alarms.restore(zone.id, zone.kind, at, data)
 
     def _scan(self, zone: Zone, code: Code) -> None:
+        self._walktest.saw(zone.id)
         data: ScanData = {"input": zone.id}
         put_code(data, code.code)
         self._record(zone, data, self._recorder.at(code.seen_s))

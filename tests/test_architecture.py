@@ -53,6 +53,7 @@ PURE = {
     "timekeeping",
     "uplink",
     "uploads",
+    "walktest",
     "window",
     "zones",
 }

@@ -253,6 +253,12 @@ def everything() -> Bench:
     bench.command("acknowledge", {"alarm": case, "note": "on the way"})
     bench.command("close", {"alarm": case, "note": ""})
     bench.command("resend", {"journal": bench.journal.name, "ranges": [[1, 2]]})
+    bench.wait(121)
+    bench.press("alarm-1")
+    bench.wait(121)
+    bench.press("alarm-1")  # confirms
+    bench.command("test", {"what": "walk", "for_s": 5})
+    bench.wait(6)
     bench.command("test", {"what": "loop"})
     bench.command("capture", {"camera": "front", "after_s": 1})
     bench.press("papers")

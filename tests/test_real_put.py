@@ -56,13 +56,22 @@ class Desk(Peer):
 
     def __init__(self, box: RealBox) -> None:
         super().__init__(box.broker.port)
-        self._key = box.keys["central"]
+        self._box, self._key = box, box.keys["central"]
 
     def receipt(self, **more: object) -> None:
-        """All events are stored, and more."""
-        state = until(self.state, "the box has told its state")
-        body = {"journal": state["journal"], "through": state["seq"], **more}
-        self.say("receipt", signed(body, self._key))
+        """All events until now are stored, and more."""
+        until(self.state, "the box has told its state")
+        status = self._box.status()
+        self.say("receipt", signed({"journal": status["journal"], "through": status["seq"], **more}, self._key))
+
+    def receipts_all(self, **more: object) -> None:
+        """Until nothing is owed: the box may record something between a receipt and the next."""
+
+        def owes_nothing() -> bool:
+            self.receipt(**more)
+            return not any(self._box.status()["pending"].values())
+
+        until(owes_nothing, "nothing is owed")
 
     def pieces(self) -> set[str]:
         """Names of the files of which pieces came over MQTT."""
@@ -80,8 +89,7 @@ def test_files_reach_the_store_byte_for_byte_and_are_owed_until_central_says_so(
             until(lambda name=name: (folder / name).exists(), "the file is there")  # type: ignore[misc]
             assert (folder / name).read_bytes() == data
         assert box.status()["pending"]["media_bytes"] == len(A) + len(B)
-        desk.receipt(media={NAME_A: len(A), NAME_B: len(B)})
-        box.owes_nothing()
+        desk.receipts_all(media={NAME_A: len(A), NAME_B: len(B)})
         assert desk.pieces() == set()
         assert "secret" not in box.said()
         assert box.stop() == 0
