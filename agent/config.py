@@ -283,6 +283,7 @@ def missing_files(config: Config) -> list[ConfigError]:
         for n, link in enumerate(config.links)
         for key in ("ca", "cert", "key", "username_file", "password_file")
     ]
+    named.append((("key_file",), config.key_file))
     named += [(("cameras", n, "credentials_file"), each.credentials_file) for n, each in enumerate(config.cameras)]
     for at, path in named:
         try:

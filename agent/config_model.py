@@ -244,6 +244,9 @@ class Config(Keys):
     central_key: Ed25519Key | None = Field(
         None, description="receipts must be signed by this Ed25519 public key, base64url"
     )
+    key_file: File | None = Field(
+        None, description="file of the site's key, under which codes and document numbers are hashed"
+    )
     receipt_timeout_s: float = number(1, 300, "s", "without a receipt an event is sent again after this", 10)
     profile: Profile = Field(
         "dp4", description="a dead box or line is known at central within: dp4 90 s, sp6 20 s, relaxed 200 s"

@@ -5,6 +5,7 @@ the journal.
 """
 
 import binascii
+import hmac
 import json
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -21,6 +22,7 @@ from agent.canonical import canonical
 from agent.ranges import Hole
 
 KEY_FILE = "box.key"
+SITE_KEY_BYTES_MIN: Final = 16
 PRUNED: Final = "callbox.audit.pruned"
 
 Wrong = Literal["bytes", "prevhash", "signature"]
@@ -101,6 +103,24 @@ def load_or_make_key(state_dir: Path) -> Ed25519Signer:
 def public_key(state_dir: Path) -> bytes:
     """The public key of the box that has its state there. Raises OSError, ValueError."""
     return _load(state_dir / KEY_FILE).public
+
+
+def site_key(path: Path) -> bytes:
+    """The site's key, under which codes and numbers are hashed: the file's bytes without white space around them.
+
+    Raises OSError, or ValueError for one that is too short.
+    """
+    key = path.read_bytes().strip()
+    if len(key) < SITE_KEY_BYTES_MIN:
+        raise ValueError(
+            f"{path}: found {len(key)} bytes, at least {SITE_KEY_BYTES_MIN} are wanted, as of head -c 32 /dev/urandom"
+        )
+    return key
+
+
+def site_hash(key: bytes, purpose: str, text: str) -> bytes:
+    """HMAC-SHA256 under the site's key, 32 bytes: what is hashed for one purpose says nothing of another."""
+    return hmac.digest(key, f"{purpose}\0{text}".encode("utf-8", "replace"), "sha256")
 
 
 def _load(path: Path) -> Ed25519Signer:

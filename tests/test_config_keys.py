@@ -33,6 +33,7 @@ OTHER: dict[str, Any] = {
     "links.password_file": "/x",
     "delivery": "puback",
     "central_key": OTHER_KEY,
+    "key_file": "/x",
     "receipt_timeout_s": 11,
     "profile": "sp6",
     "drivers.id": "x",

@@ -37,7 +37,7 @@ outputs: []
 """
 KIND_NAMES = "panic, duress, holdup, medical, fire, intrusion, tamper, ac, battery, scan, patrol, cancel, reset"
 TOP_KEYS = (
-    "box, state_dir, links, delivery, central_key, receipt_timeout_s, profile, "
+    "box, state_dir, links, delivery, central_key, key_file, receipt_timeout_s, profile, "
     "drivers, inputs, outputs, cameras, evidence, previews, paths, patrols, operators, retention"
 )
 TWELVE_AND_ONE = [

@@ -23,6 +23,8 @@ from agent.identity import (
     load_or_make_key,
     public_key,
     signed_by,
+    site_hash,
+    site_key,
     unb64,
     verify_chain,
 )
@@ -350,3 +352,24 @@ def test_a_file_that_holds_no_key_is_named_and_never_overwritten(tmp_path: Path,
 def test_a_box_without_a_key_has_no_public_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         public_key(tmp_path)
+
+
+# ---- the site's key
+
+
+def test_a_site_key_is_the_files_bytes_without_the_end_of_line(tmp_path: Path) -> None:
+    file = tmp_path / "site"
+    file.write_bytes(b"0123456789abcdef\n")
+    assert site_key(file) == b"0123456789abcdef"
+    file.write_bytes(b"0123456789abcde\n")
+    with pytest.raises(ValueError, match="found 15 bytes, at least 16 are wanted"):
+        site_key(file)
+
+
+def test_what_is_hashed_for_one_purpose_or_under_another_key_says_nothing_of_it() -> None:
+    key = b"0123456789abcdef"
+    found = site_hash(key, "list", "L898902C3")
+    assert (
+        found.hex() == "f35d493192799d11c736000bfba74555ba09da865208a9d46daecf7b10d9e55d"
+    )  # printf 'list\0L898902C3' | openssl dgst -sha256 -hmac 0123456789abcdef
+    assert len({found, site_hash(key, "number", "L898902C3"), site_hash(b"x" * 16, "list", "L898902C3")}) == 3
