@@ -73,9 +73,9 @@ class Contact:
         seen_s = max(seen_s, self._raw_since_s)
         facts = self.tick(seen_s)
         first = self._raw is None
+        if active and not self._known:
+            self.active, self._sum_s, self._began_s = False, 0.0, seen_s
         if initial or settled:
-            if active and not self._known:
-                self.active = False
             if active != self.active:
                 self._began_s = seen_s
             self._at_boot = initial and active

@@ -6,7 +6,8 @@ journals or links. A path is one way out besides MQTT: an alarm receiver, a mode
 agent finds both by their entry points in the group `callbox.drivers`.
 
 The driver promises
-- each change of an input is emitted, in order, with the time it was seen; nothing is merged or held back;
+- each change of an input is emitted, in order, with the time it was seen; nothing is merged or held back, but for a
+  contact that changes faster than any hand: it may be told in fewer edges, and the others are counted in `noise`;
 - the level of each contact that it can read is emitted first after `run` starts, as an `initial` edge;
 - an input whose wire is good says so with its first reading: an edge, a code, or Health `good`;
 - garbage on the wire is counted in `noise` and skipped; a wire that is gone raises DriverError.
@@ -150,7 +151,7 @@ class Driver(Protocol):
     """One open or closed wire."""
 
     noise: int
-    """Readings that made no sense since the start; shown in the status, never an alarm."""
+    """Readings that made no sense, or were too many to be told, since the start; shown in the status, never an alarm."""
 
     def run(self, host: Host) -> None:
         """Opens the wire and emits readings until `host.alive()` is False; closes it. Raises DriverError."""

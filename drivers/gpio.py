@@ -1,36 +1,46 @@
 """Contacts and lamps on the GPIO pins of the board, through gpiozero.
 
 Edges are raw: debounce is the agent's, since each gpiozero back end does it in its own way. The level in an edge is the
-one that came with it, never a later read, so that a press of 1 ms is two edges.
+one that came with it, never a later read, and its time the back end's own, so that a press of 1 ms is two edges, and
+one that is told late is as long as it was. Only a contact that changes faster than any contact can is told in fewer
+edges (`drivers/storm.py`); the others are counted in `noise`.
 
-The back end is lgpio; the environment variable GPIOZERO_PIN_FACTORY names another. One process has one of them.
+The back end is lgpio; the environment variable GPIOZERO_PIN_FACTORY names another.
 """
 
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Lock
 from typing import Any, ClassVar, Literal
 
-from gpiozero import Device, InputDevice, OutputDevice
+from gpiozero import InputDevice, OutputDevice
 
-from drivers.contract import DriverError, Edge, Host
+from drivers.contract import Edge, Host
+from drivers.pin_factory import pin_errors, pin_factory
+from drivers.storm import Storm
+from drivers.supervised import Supervised, Wire
 
 PIN_MAX = 53
 LOOK_S = 0.5
 """How often every pin is read: finds a chip that is gone, and an edge that the kernel dropped in a storm."""
 
-PI_REVISION = Path("/sys/firmware/devicetree/base/system/linux,revision")
-PI_4B = 0xC03111
-"""Stands in for a board that is no Raspberry Pi: gpiozero wants one, for the names of pins 0 to 27 of chip 0."""
+LATE_MAX_S = 10.0
+"""A back end whose times are older than this, or not yet, has another clock: the edge was seen when it was told."""
+
+POLES: dict[tuple[bool, bool], Wire] = {
+    (False, True): "idle",
+    (True, False): "active",
+    (False, False): "open",
+    (True, True): "short",
+}
+"""What a form C contact reads as, by which of its poles is closed: normally open, normally closed."""
 
 
-def _check_pin(pin: object) -> None:
+def _check_pin(pin: object, key: str = "pin") -> None:
     if type(pin) is not int or not 0 <= pin <= PIN_MAX:
-        raise ValueError(f"pin: found {pin!r}, allowed is a BCM number from 0 to {PIN_MAX}")
+        raise ValueError(f"{key}: found {pin!r}, allowed is a BCM number from 0 to {PIN_MAX}")
 
 
 def _check_choice(key: str, found: object, allowed: tuple[str, ...]) -> None:
@@ -54,11 +64,24 @@ class GpioInput:
     pull: Literal["up", "down", "none"] = field(
         default="up", metadata={"doc": "resistor in the chip; none: there is one outside, to 3.3 V"}
     )
+    pin_nc: int | None = field(
+        default=None,
+        metadata={
+            "doc": "of a form C contact: BCM number of its normally closed pole, and pin is the normally open one"
+        },
+    )
 
     def __post_init__(self) -> None:
         _check_pin(self.pin)
         _check_choice("normally", self.normally, ("open", "closed"))
         _check_choice("pull", self.pull, ("up", "down", "none"))
+        if self.pin_nc is None:
+            return
+        _check_pin(self.pin_nc, "pin_nc")
+        if self.pin_nc == self.pin:
+            raise ValueError(f"pin_nc: found {self.pin_nc}, allowed is another pin than that of the other pole")
+        if self.normally != "open":
+            raise ValueError(f"normally: found {self.normally!r}, allowed is only open beside pin_nc, which is closed")
 
     @property
     def active_level(self) -> bool:
@@ -100,22 +123,25 @@ class GpioDriver:
         self._output_lock = Lock()
         self._wishes = dict.fromkeys(outputs, False)
         self._lamps: dict[str, OutputDevice] = {}
-        self._write_failed = Event()
-        self._write_error = Exception()
+        self._write_error: Exception | None = None
+        self._stir = Event()
+        """Something is due before the next look, or a write has failed."""
 
     def run(self, host: Host) -> None:
         """Claims the pins, emits their levels, then edges. Raises DriverError; all pins are let go on every way out."""
-        with _pin_errors(self._name), ExitStack() as stack:
-            stack.callback(_close_factory)
-            _open_factory()
-            self._write_failed.clear()
-            contacts = self._open_inputs(stack, host)
-            self._open_outputs(stack)
+        with pin_errors(self._name), pin_factory() as factory, ExitStack() as stack:
+            self._write_error = None
+            contacts = self._open_inputs(factory, stack, host)
+            self._open_outputs(factory, stack)
             while host.alive():
-                if self._write_failed.wait(LOOK_S):
+                dues = [due_s - time.monotonic() for contact in contacts if (due_s := contact.due_s()) is not None]
+                self._stir.wait(max(0.0, min([LOOK_S, *dues])))
+                self._stir.clear()
+                if self._write_error is not None:
                     raise self._write_error
                 for contact in contacts:
                     contact.look()
+                    self.noise += contact.take_folded()
                 self._look_at_outputs()
 
     def set(self, output: str, on: bool) -> None:
@@ -129,15 +155,18 @@ class GpioDriver:
                     lamp.value = on
                 except Exception as error:  # noqa: BLE001  a back end's own; `run` reports it and starts anew with the wish
                     self._write_error = error
-                    self._write_failed.set()
+                    self._stir.set()
 
-    def _open_outputs(self, stack: ExitStack) -> None:
+    def _open_outputs(self, factory: Any, stack: ExitStack) -> None:
         stack.callback(self._close_outputs)
         with self._output_lock:
             for name, key in self._outputs.items():
-                with _pin_errors(f"{self._name} pin {key.pin}"):
+                with pin_errors(f"{self._name} pin {key.pin}"):
                     self._lamps[name] = OutputDevice(
-                        key.pin, active_high=key.active == "high", initial_value=self._wishes[name]
+                        key.pin,
+                        active_high=key.active == "high",
+                        initial_value=self._wishes[name],
+                        pin_factory=factory,
                     )
 
     def _close_outputs(self) -> None:
@@ -151,103 +180,100 @@ class GpioDriver:
             for lamp in self._lamps.values():
                 _ = lamp.value
 
-    def _open_inputs(self, stack: ExitStack, host: Host) -> "list[_Contact]":
+    def _open_inputs(self, factory: Any, stack: ExitStack, host: Host) -> "list[_Contact]":
         contacts = []
         for name, key in self._inputs.items():
-            with _pin_errors(f"{self._name} pin {key.pin}"):
-                pull_up = {"up": True, "down": False, "none": None}[key.pull]
-                device = InputDevice(key.pin, pull_up=pull_up, active_state=None if key.pull != "none" else True)
-                stack.callback(device.close)
-                contacts.append(_Contact(name, key.active_level, device.pin, host))
+            pull_up = {"up": True, "down": False, "none": None}[key.pull]
+            pins = []
+            for number in (key.pin, key.pin_nc):
+                if number is not None:
+                    with pin_errors(f"{self._name} pin {number}"):
+                        device = InputDevice(
+                            number,
+                            pull_up=pull_up,
+                            active_state=None if key.pull != "none" else True,
+                            pin_factory=factory,
+                        )
+                        stack.callback(device.close)
+                        pins.append(device.pin)
+            with pin_errors(f"{self._name} pin {key.pin}"):
+                contacts.append(_Contact(name, key.active_level, pins, factory, host, self._stir.set))
         return contacts
 
 
 class _Contact:
-    """One input. Each change is emitted once, whether the callback or a look at the pin saw it first.
+    """One input at one pin, or a form C contact at two. Each change of a pin counts once, whoever saw it first.
 
     A look reads the state after some of the edges whose callbacks are still to come. Where it differs from the last one
-    emitted, the first of those callbacks then repeats it and is dropped; so the number of edges stays right.
+    known, the first of those callbacks then repeats it and is dropped; so the number of edges stays right.
     """
 
-    def __init__(self, name: str, active_level: bool, pin: Any, host: Host) -> None:
-        self._name, self._active_level, self._pin, self._emit = name, active_level, pin, host.emit
+    def __init__(
+        self,
+        name: str,
+        active_level: bool,
+        pins: Sequence[Any],
+        factory: Any,
+        host: Host,
+        stir: Callable[[], None],
+    ) -> None:
+        """pins: the contact's, or the normally open pole's and the normally closed one's. stir: look at `due_s`."""
+        self._active_level, self._pins, self._factory = active_level, pins, factory
+        self._emit, self._stir = host.emit, stir
         self._lock = Lock()
-        self._active: bool | None = None
+        self._poles = [False] * len(pins)
+        """Whether each is at the level of an alarm; the normally closed one has it at rest."""
+        self._supervised, self._storm = Supervised(name), Storm(name)
+        self._changed_s = 0.0
         self.look()  # before the edges are enabled: the level at the start comes first
-        pin.bounce = None
-        pin.edges = "both"
-        pin.when_changed = self._changed  # gpiozero holds it weakly
+        for pin, changed in zip(pins, (self._changed, self._nc_changed), strict=False):
+            pin.bounce = None
+            pin.edges = "both"
+            pin.when_changed = changed  # gpiozero holds it weakly
         self.look()  # a change before they were enabled
 
     def look(self) -> None:
+        """Reads the pins, and says what is due."""
         with self._lock:
-            self._level(bool(self._pin.state), time.monotonic())
+            now_s = time.monotonic()
+            for edge in self._storm.tick(now_s):
+                self._emit(edge)
+            poles = [bool(pin.state) == self._active_level for pin in self._pins]
+            if poles != self._poles:
+                self._poles, self._changed_s = poles, now_s
+            self._read(now_s)
 
-    def _changed(self, _ticks: object, state: int) -> None:
-        seen_s = time.monotonic()
+    def due_s(self) -> float | None:
+        """When to look again."""
+        dues = [due_s for due_s in (self._supervised.due_s(), self._storm.due_s()) if due_s is not None]
+        return min(dues, default=None)
+
+    def take_folded(self) -> int:
+        """Changes since the last call that were too many to be edges of their own."""
         with self._lock:
-            self._level(bool(state), seen_s)
+            return self._storm.take_folded()
 
-    def _level(self, level: bool, seen_s: float) -> None:
-        active = level == self._active_level
-        if active != self._active:
-            initial, self._active = self._active is None, active
-            self._emit(Edge(self._name, active, seen_s, initial))
+    def _changed(self, ticks: float, state: int) -> None:
+        self._edge(0, ticks, state)
 
+    def _nc_changed(self, ticks: float, state: int) -> None:
+        self._edge(1, ticks, state)
 
-@contextmanager
-def _pin_errors(where: str) -> Iterator[None]:
-    """Each back end has exceptions of its own: whatever they raise in here is a DriverError."""
-    try:
-        yield
-    except DriverError:
-        raise
-    except Exception as error:
-        raise DriverError(where, f"{type(error).__name__}: {error}", _hint(error)) from error
+    def _edge(self, pole: int, ticks: float, state: int) -> None:
+        now_s = time.monotonic()
+        age_s = self._factory.ticks_diff(self._factory.ticks(), ticks)
+        seen_s = now_s - age_s if 0 <= age_s < LATE_MAX_S else now_s
+        with self._lock:
+            active = bool(state) == self._active_level
+            if active != self._poles[pole]:
+                self._poles[pole], self._changed_s = active, max(seen_s, self._changed_s)
+                quiet = self.due_s() is None
+                self._read(self._changed_s)
+                if quiet and self.due_s() is not None:
+                    self._stir()
 
-
-def _hint(error: Exception) -> str:
-    if isinstance(error, ImportError):
-        return "install the back end (pip install callbox[gpio]), or correct GPIOZERO_PIN_FACTORY"
-    hints = {
-        "GPIOPinInUse": "another input or output has this pin: correct the config",
-        "PinInvalidPin": "this board has no such pin: correct the config (BCM numbers, not positions on the header)",
-        "PinFixedPull": "a resistor on the board pulls this pin: set `pull` to that, or use another pin",
-    }
-    if hint := hints.get(type(error).__name__):
-        return hint
-    if factory := os.environ.get("GPIOZERO_PIN_FACTORY"):
-        return f"look at what GPIOZERO_PIN_FACTORY={factory} needs; without that variable lgpio is used"
-    return "see that the chip is there and readable (ls -l /dev/gpiochip*, group gpio) and its pins free (gpioinfo)"
-
-
-def _open_factory() -> None:
-    """lgpio or an error: by itself gpiozero would fall back to ever worse back ends, with no more than a warning."""
-    if "GPIOZERO_PIN_FACTORY" in os.environ:
-        Device.ensure_pin_factory()
-    elif Device.pin_factory is None:
-        Device.pin_factory = _lgpio_factory()
-
-
-def _close_factory() -> None:
-    factory, Device.pin_factory = Device.pin_factory, None
-    if factory is not None:
-        # gpiozero shares these among all factories of the process. Our devices are closed; left in here is a pin of
-        # a dead chip that could not be, or a device that failed half made, and neither may meet the next opening.
-        factory.pins.clear()
-        factory._reservations.clear()
-        factory.close()
-
-
-def _lgpio_factory() -> Any:
-    """gpiozero's lgpio factory, also for boards that are no Pi, and under ProcSubset=pid, which hides the revision."""
-    from gpiozero.pins.lgpio import LGPIOFactory
-
-    class ChipFactory(LGPIOFactory):  # type: ignore[misc]  # gpiozero is untyped
-        def _get_revision(self) -> int:
-            try:
-                return int.from_bytes(PI_REVISION.read_bytes()[:4], "big")
-            except OSError:
-                return PI_4B
-
-    return ChipFactory()
+    def _read(self, seen_s: float) -> None:
+        wire = POLES[self._poles[0], self._poles[1] if len(self._poles) > 1 else not self._poles[0]]
+        for reading in self._supervised.read(wire, seen_s):
+            for each in self._storm.edge(reading) if isinstance(reading, Edge) else [reading]:
+                self._emit(each)

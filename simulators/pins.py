@@ -33,12 +33,12 @@ class SimPin(LocalPiPin):  # type: ignore[misc]  # gpiozero is untyped
             self.factory.send({"pin": self._number, "level": None})
         self._function = "input"
 
-    def told(self, level: int) -> None:
-        """The board says that the level changed."""
+    def told(self, level: int, t: float) -> None:
+        """The board says that the level changed at `t`, of the clock that gives gpiozero its ticks."""
         if self._function == "input":
             self.level = level
             if self._when_changed is not None:
-                self._call_when_changed(state=level)
+                self._call_when_changed(t, level)
 
     def _get_function(self) -> str:
         return self._function
@@ -173,5 +173,5 @@ class SimFactory(LocalPiFactory):  # type: ignore[misc]  # gpiozero is untyped
                 with self._answered:
                     self._pulls[number] = pull
                     self._answered.notify_all()
-            case {"pin": int(number), "level": int(level)} if number in self._by_number:
-                self._by_number[number].told(level)
+            case {"pin": int(number), "level": int(level), "t": float(t)} if number in self._by_number:
+                self._by_number[number].told(level, t)

@@ -58,8 +58,11 @@ PURE = {
     "zones",
 }
 """What decides: values and the time in, values out."""
-PURE_DRIVERS = {"avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"}
-"""The same in the camera process."""
+PURE_DRIVERS = {
+    *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
+    *("storm", "supervised"),
+}
+"""The same in the camera process, and in drivers."""
 EXPORT_READS = ("drivers.jpeg", "drivers.nal", "drivers.packets.Codec")
 
 IO = {
@@ -99,7 +102,7 @@ DOORS = {
     "pydantic_core": {"agent/config_types.py", "agent/config_errors.py"},
     "cryptography": {"agent/identity.py", "agent/verify_export.py"},  # the latter is no part of the agent
     "tenacity": {"agent/wires.py"},
-    "gpiozero": {"drivers/gpio.py"},
+    "gpiozero": {"drivers/gpio.py", "drivers/pin_factory.py"},
     "serial": {"drivers/serial_port.py"},
     # in the camera processes and their looks, and in `callbox export` at central
     "cv2": {

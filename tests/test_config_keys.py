@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "inputs.read": ["mrz"],
     "inputs.debounce_ms": 30,
     "inputs.pin": 18,
+    "inputs.pin_nc": 25,
     "inputs.normally": "closed",
     "inputs.pull": "down",
     "inputs.pressed": "x",

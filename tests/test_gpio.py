@@ -4,16 +4,17 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_host import RecordingHost, running, until
-from gpiozero import Device
+from driver_host import DEADLINE_S, RecordingHost, running, until
 
 import drivers.gpio
-from drivers.contract import Driver, Edge
+import drivers.storm
+from drivers.contract import Driver, Edge, Health
 from drivers.gpio import GpioDriver, GpioInput, GpioOptions, GpioOutput
 from simulators.board import Board
 from simulators.pins import SimPin
@@ -38,6 +39,26 @@ def take(host: RecordingHost) -> tuple[str, bool, bool]:
     edge = host.take()
     assert isinstance(edge, Edge)
     return edge.input, edge.active, edge.initial
+
+
+def health(host: RecordingHost) -> str:
+    told = host.take()
+    assert isinstance(told, Health)
+    return told.quality
+
+
+def chatter(board: Board, pin: int, changes: int) -> None:
+    """So many changes of a pin that is up, and up again at the end, with hardly a pause between them."""
+    down_up = b'{"pin": %d, "level": 0}\n{"pin": %d, "level": 1}\n' % (pin, pin)
+    with socket.socket(socket.AF_UNIX) as hand:
+        hand.connect(str(board.path))
+        with hand.makefile("rb") as told:
+            for _ in board.levels():
+                told.readline()
+            for _ in range(changes // 100):
+                hand.sendall(down_up * 50)
+                for _ in range(100):
+                    told.readline()
 
 
 def test_the_level_of_every_input_comes_first(board: Board) -> None:
@@ -86,6 +107,7 @@ def test_the_shortest_presses_are_two_edges_each_in_order_and_with_rising_times(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drivers.gpio, "LOOK_S", 0.001)  # looks fall between the edges
+    monkeypatch.setattr(drivers.storm, "STORM_S", 0.0)  # no number of presses is too many
     with running(driver({"button": GpioInput(17)})) as host:
         assert take(host) == ("button", False, True)
         for _ in range(300):
@@ -106,6 +128,23 @@ class FakePin:
         self.bounce: float | None = 1.0
         self.edges = ""
         self.when_changed: Any = None
+
+
+class FakeFactory:
+    """gpiozero's clock, which the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def ticks(self) -> float:
+        return self.now
+
+    def ticks_diff(self, later: float, earlier: float) -> float:
+        return later - earlier
+
+
+def contact_at(pin: FakePin, host: RecordingHost, factory: FakeFactory | None = None) -> Any:
+    return drivers.gpio._Contact("button", False, [pin], factory or FakeFactory(), host, lambda: None)
 
 
 class HastyPin(FakePin):
@@ -130,7 +169,7 @@ def levels(host: RecordingHost) -> list[bool]:
 
 def test_an_edge_has_the_level_it_came_with_and_not_a_later_read() -> None:
     host, pin = RecordingHost(), FakePin()
-    contact = drivers.gpio._Contact("button", False, pin, host)
+    contact = contact_at(pin, host)
     assert (pin.bounce, pin.edges) == (None, "both")
     for state in DOWN_UP:  # both callbacks run when the pin is up again
         contact._changed(0.0, state)
@@ -139,7 +178,7 @@ def test_an_edge_has_the_level_it_came_with_and_not_a_later_read() -> None:
 
 def test_a_look_in_the_middle_of_a_press_neither_adds_nor_loses_an_edge() -> None:
     host, pin = RecordingHost(), FakePin()
-    contact = drivers.gpio._Contact("button", False, pin, host)
+    contact = contact_at(pin, host)
     pin.state = 0
     contact.look()  # sees the press before its callback does
     for state in (0, 1, 0):
@@ -149,15 +188,38 @@ def test_a_look_in_the_middle_of_a_press_neither_adds_nor_loses_an_edge() -> Non
 
 def test_a_look_finds_an_edge_that_never_came() -> None:
     host, pin = RecordingHost(), FakePin()
-    contact = drivers.gpio._Contact("button", False, pin, host)
+    contact = contact_at(pin, host)
     pin.state = 0
     contact.look()
     assert levels(host) == [False, True]
 
 
+def test_an_edge_that_is_told_late_has_the_time_of_its_back_end() -> None:
+    """Two edges that wait for their callbacks stand as far apart as they were: a press of 50 ms stays one."""
+    host, factory = RecordingHost(), FakeFactory()
+    contact = contact_at(FakePin(), host, factory)
+    host.take()
+    contact._changed_s = 0.0
+    factory.now = 100.0
+    contact._changed(98.0, 0)
+    contact._changed(98.05, 1)
+    press, release = host.take(), host.take()
+    assert release.seen_s - press.seen_s == pytest.approx(0.05, abs=0.01)
+    assert 1.9 < time.monotonic() - press.seen_s < 2.0 + DEADLINE_S
+
+
+@pytest.mark.parametrize("ticks", [1_700_000_000.0, -1_700_000_000.0])
+def test_a_back_end_with_another_clock_is_not_believed(ticks: float) -> None:
+    host, factory = RecordingHost(), FakeFactory()
+    contact = contact_at(FakePin(), host, factory)
+    began_s = host.take().seen_s
+    contact._changed(ticks, 0)
+    assert began_s <= host.take().seen_s <= time.monotonic()
+
+
 def test_a_press_while_the_edges_are_being_enabled_is_a_press_and_no_level_at_the_start() -> None:
     host = RecordingHost()
-    drivers.gpio._Contact("button", False, HastyPin(), host)
+    contact_at(HastyPin(), host)
     assert [take(host), take(host)] == [("button", False, True), ("button", True, False)]
 
 
@@ -169,6 +231,52 @@ def test_a_held_button_is_one_edge_however_often_it_is_looked_at(board: Board) -
         looks = host.beats + 5
         until(lambda: host.beats > looks)
         assert host.readings.empty()
+
+
+@pytest.mark.parametrize(("pull", "closed", "opened"), [("up", 0, 1), ("down", 1, 0)])
+def test_a_form_c_contact_is_pressed_when_one_pole_says_so_and_a_fault_when_both_do(
+    board: Board, pull: Any, closed: Any, opened: Any
+) -> None:
+    board.drive(22, closed)
+    board.drive(17, opened)
+    with running(driver({"button": GpioInput(17, pull=pull, pin_nc=22)})) as host:
+        assert take(host) == ("button", False, True)
+        board.drive(22, opened)
+        board.drive(17, closed)
+        assert take(host) == ("button", True, False)
+        board.drive(17, opened)
+        assert health(host) == "open"
+        board.drive(22, closed)
+        assert health(host) == "good"
+        assert take(host) == ("button", False, False)
+        board.drive(17, closed)
+        assert health(host) == "short"
+        board.drive(22, opened)
+        assert health(host) == "good"
+        assert take(host) == ("button", True, False)
+
+
+def test_a_form_c_contact_that_is_broken_from_the_start_says_so_and_no_level(board: Board) -> None:
+    with running(driver({"button": GpioInput(17, pin_nc=22)})) as host:
+        assert health(host) == "open"
+
+
+def test_a_storm_on_one_pin_is_few_edges_and_the_rest_is_counted_and_a_press_in_it_is_one(board: Board) -> None:
+    gpio = driver({"button": GpioInput(17), "mad": GpioInput(22)})
+    with running(gpio) as host:
+        assert {take(host), take(host)} == {("button", False, True), ("mad", False, True)}
+        chatter(board, 22, 2_000)
+        board.drive(17, 0)
+        chatter(board, 22, 2_000)
+        board.drive(17, 1)
+        board.drive(22, 0)  # where it rests is told
+        until(lambda: host.readings.qsize() + gpio.noise >= 4_000 + 2 + 1)
+        told = [take(host) for _ in range(host.readings.qsize())]
+        assert [edge for edge in told if edge[0] == "button"] == [("button", True, False), ("button", False, False)]
+        mad = [active for name, active, _ in told if name == "mad"]
+        assert len(mad) < 500
+        assert mad[-1]
+        assert len(told) + gpio.noise == 4_000 + 2 + 1
 
 
 def test_a_lamp_is_driven_at_its_level_and_goes_dark_at_the_end(board: Board) -> None:
@@ -250,7 +358,6 @@ def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_wishes_and_edges
         error = host.lost()
         assert error.where == "gpio0"
         assert "gone" in error.found
-    assert Device.pin_factory is None
 
     with running(gpio) as host:
         error = host.lost()
@@ -328,6 +435,12 @@ def test_an_unknown_back_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"pin": "17"}, "pin: found '17'"),
         ({"pin": 17, "normally": "shut"}, "normally: found 'shut', allowed is one of open, closed"),
         ({"pin": 17, "pull": "high"}, "pull: found 'high', allowed is one of up, down, none"),
+        ({"pin": 17, "pin_nc": 54}, "pin_nc: found 54, allowed is a BCM number from 0 to 53"),
+        ({"pin": 17, "pin_nc": 17}, "pin_nc: found 17, allowed is another pin"),
+        (
+            {"pin": 17, "pin_nc": 22, "normally": "closed"},
+            "normally: found 'closed', allowed is only open beside pin_nc",
+        ),
     ],
 )
 def test_a_bad_key_says_what_is_allowed(keys: dict[str, Any], says: str) -> None:

@@ -105,6 +105,16 @@ def test_a_press_while_the_wire_was_gone_is_a_press_when_it_is_back_and_not_stuc
     assert contact.edge(True, 50.0, initial=True) == [Pressed(50.0, at_boot=True)]
 
 
+def test_a_press_that_stands_when_a_fault_is_over_is_a_press_anew_and_by_the_time_it_was_down() -> None:
+    contact = Contact(DEBOUNCE_S)
+    contact.edge(False, 1.0, initial=True)
+    assert played((2.0, True), until_s=3, contact=contact) == [Pressed(2.0)]
+    contact.forget()
+    assert played((5.0, True), (5.01, False), until_s=6, contact=contact) == []  # a spike while a plug is put in
+    contact.forget()
+    assert played((7.0, True), until_s=8, contact=contact) == [Pressed(7.0)]
+
+
 def test_a_button_held_for_30_s_is_stuck_until_it_lets_go() -> None:
     assert played((1.0, True), until_s=30.9) == [Pressed(1.0)]
     assert played((1.0, True), until_s=31.0) == [Pressed(1.0), Stuck(over=False)]
