@@ -48,7 +48,7 @@ from agent.timekeeping import Timekeeping
 from agent.uplink import Uplink
 from agent.walktest import Walktest
 from agent.zones import Zones
-from drivers.contract import Code, Edge, Health, Reading
+from drivers.contract import Code, Edge, Health, Paper, Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -214,7 +214,7 @@ class Box:
                 self._media.handle(message)
             return
         match message:
-            case Edge() | Code() | Health():
+            case Edge() | Code() | Paper() | Health():
                 self._zones.reading(message)
             case Recorded(journal=journal) if journal == self._recorder.journal:
                 self._media.uploads.owed_bytes = message.media_bytes

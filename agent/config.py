@@ -26,7 +26,9 @@ from agent.config_model import (
     Retention,
     Wired,
 )
+from agent.config_papers import Documents
 from agent.config_types import Keys
+from agent.identity import site_key
 from agent.polygons import hide_all
 from agent.text import t
 from agent.yaml_lines import Document, read
@@ -39,6 +41,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConfigErrors",
+    "Documents",
     "Driver",
     "Evidence",
     "Input",
@@ -90,6 +93,13 @@ def load(path: Path) -> Config:
         raise ConfigErrors(document.errors)
     config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
     _try_drivers(document, config)
+    try:
+        config._site_key = site_key(config.key_file) if config.key_file else b""
+    except OSError:
+        pass  # it may be on its way: `missing_files` says so, and each event in which something was to be hashed
+    except ValueError as error:
+        document.error(("key_file",), str(error))
+        raise ConfigErrors(document.errors) from error
     config._file, config._lines = document.file, document.lines
     return config
 
@@ -337,7 +347,7 @@ def notices(config: Config) -> list[str]:
     return said
 
 
-def schema(types: tuple[str, ...] = ("gpio", "line")) -> dict[str, Any]:
+def schema(types: tuple[str, ...] = ("gpio", "line", "scanner")) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
     root = Config.model_json_schema()
     for key, model, own in (("drivers", Driver, "Options"), ("inputs", Input, "Input"), ("outputs", Output, "Output")):

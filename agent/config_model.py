@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from agent.config_codes import Patrol
 from agent.config_errors import Fault, KeyPath
 from agent.config_links import TIMINGS, Link, Profile, Timing
+from agent.config_papers import Documents
 from agent.config_types import (
     CameraSource,
     Ed25519Key,
@@ -256,6 +257,7 @@ class Config(Keys):
     outputs: tuple[Output, ...] = Field((), description="lamps, buzzers, sirens, relays")
     cameras: tuple[Camera, ...] = Field((), description="cameras for evidence")
     evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None, put=()), description="how evidence is stored")
+    documents: Documents = Field(Documents(), description="what is kept of documents, field by field")
     previews: Previews = Field(Previews(pixelate=True), description="what `callbox preview` shows")
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
@@ -265,6 +267,19 @@ class Config(Keys):
     retention: Retention = Field(Retention(), description="what is kept on the box")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr("")
+    _site_key: bytes = PrivateAttr(b"")
+
+    @property
+    def site_key(self) -> bytes:
+        """As it was in `key_file` when the config was loaded; b"" where there was none that could be read."""
+        return self._site_key
+
+    @model_validator(mode="after")
+    def _hashes_under_a_key(self) -> Self:
+        hashed = [name for name, keep in self.documents.policy.items() if keep == "hash"]
+        if hashed and self.key_file is None:
+            raise wrong(*(Fault(("documents", name), "hash", t("config.hash")) for name in hashed))
+        return self
 
     def make(self, entry: Driver) -> contract.Driver:
         """The driver of one wire, with all that hangs on it; opens nothing yet.

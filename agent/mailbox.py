@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from agent.mail import Arrived, Message
-from drivers.contract import Code, Reading
+from drivers.contract import Code, Paper, Reading
 
 READINGS_MAX: Final = 1_000
 """Of one wire."""
@@ -114,7 +114,7 @@ class Mailbox:
         """The lane whose turn it is; its wire comes to the front."""
         for _ in range(len(self._turns)):
             lane = self._readings[self._turns[0]]
-            if lane and (codes or not isinstance(lane[0], Code)):
+            if lane and (codes or not isinstance(lane[0], Code | Paper)):
                 return lane
             self._turns.rotate(-1)
         return None

@@ -24,6 +24,7 @@ from agent.media_mail import (
     Unlinked,
 )
 from agent.models_evidence import DiscardedData
+from agent.papers import Papers
 from agent.reads import Reads
 from agent.recorder import Recorder
 from agent.retention import DAY_US, LOOK_S, PAUSE_S, TIGHT_BYTES
@@ -49,7 +50,8 @@ class Media:
         wish = config.evidence
         self.uploads = Uploads(opened.media_bytes, wish.media_kbps, rng, out, puback_delivers=puback, put=wish.put)
         self.evidence = Evidence(config.cameras, opened.clips, recorder, self.uploads.owed, out)
-        self.reads = Reads(opened.settings, self.evidence, recorder, out)
+        self.papers = Papers(config.documents.policy, config.site_key)
+        self.reads = Reads(opened.settings, self.evidence, self.papers, recorder, out)
         self._days, self._bytes = config.retention.days, config.retention.media_mb * 1_000_000
         self._keeps = bool(config.cameras) or opened.media_bytes > 0
         self._look_s = recorder.now.mono_s

@@ -17,6 +17,7 @@ from agent.kinds import class_of
 from agent.mail import Action
 from agent.media_mail import CodesRead, FoundCode, FoundDocument, ReadCodes
 from agent.models_scans import DocumentData, ScanData
+from agent.papers import Papers
 from agent.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -47,9 +48,16 @@ class Waiting:
 class Reads:
     """The presses that wait for a camera."""
 
-    def __init__(self, settings: Mapping[str, str], evidence: Evidence, recorder: Recorder, out: list[Action]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        evidence: Evidence,
+        papers: Papers,
+        recorder: Recorder,
+        out: list[Action],
+    ) -> None:
         """settings: the journal's; with the presses that an earlier run did not end."""
-        self._evidence, self._recorder, self._out = evidence, recorder, out
+        self._evidence, self._papers, self._recorder, self._out = evidence, papers, recorder, out
         self._waiting: dict[str, Waiting] = {}
         self._left = {
             name.removeprefix(_reading("")): times.split()
@@ -138,11 +146,11 @@ class Reads:
         return data
 
     def _document(self, wait: Waiting, read: CodesRead, found: FoundDocument) -> DocumentData:
-        told = {"layout": found.layout, "type": found.type, "issuer": found.issuer, "number": found.number}
-        told |= {"expires": found.expires} if found.expires else {}
-        told |= {"taken": rfc3339(self._recorder.at(read.at_s).wall_us)} if read.at_s is not None else {}
-        told |= {"reason": read.reason} if read.reason else {}
-        data = {"input": wait.input, "camera": wait.camera, "wrong": [*found.wrong], **told}
+        data = {"input": wait.input, "camera": wait.camera, **self._papers.found(found)}
+        if read.at_s is not None:
+            data["taken"] = rfc3339(self._recorder.at(read.at_s).wall_us)
+        if reasons := [text for text in (read.reason, data.get("reason")) if text]:
+            data["reason"] = "; ".join(reasons)
         return cast(DocumentData, data)
 
 

@@ -1,12 +1,12 @@
 """The inputs as zones: each reading qualified, and recorded as what its kind means. Pure.
 
 Edge -> debounce -> chatter -> alarm case | trouble of mains or battery | reset
-Code -> scan                      Health -> trouble of the input
+Code, Paper -> scan               Health -> trouble of the input
 a press of kind scan -> a camera reads
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from agent.alarms import Alarms
 from agent.events import Stamp
@@ -15,12 +15,12 @@ from agent.kinds import KINDS, class_of
 from agent.media import Media
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData
-from agent.models_scans import ScanData
+from agent.models_scans import DocumentData, ScanData
 from agent.patrols import Patrols
 from agent.reads import put_code
 from agent.recorder import Recorder
 from agent.walktest import Walktest
-from drivers.contract import Code, Edge, Health, Quality, Reading
+from drivers.contract import Code, Edge, Health, Paper, Quality, Reading
 
 if TYPE_CHECKING:
     from agent.config import Input
@@ -102,6 +102,8 @@ class Zones:
                 self._fact(zone, fact)
         elif isinstance(reading, Code):
             self._scan(zone, reading)
+        elif isinstance(reading, Paper):
+            self._paper(zone, reading)
 
     def _release_was_lost(self, zone: Zone, edge: Edge) -> bool:
         """Pressed, a while of silence, and pressed again, by a device's word: a second press, which may not be lost.
@@ -211,7 +213,17 @@ class Zones:
         self._walktest.saw(zone.id)
         data: ScanData = {"input": zone.id}
         put_code(data, code.code)
+        if code.format:
+            data["format"] = code.format
         self._record(zone, data, self._recorder.at(code.seen_s))
+
+    def _paper(self, zone: Zone, paper: Paper) -> None:
+        """At a patrol point too it is a document, and no tag."""
+        self._walktest.saw(zone.id)
+        data = cast(DocumentData, {"input": zone.id, **self._media.papers.scanned(paper)})
+        id, at = self._recorder.new_id(), self._recorder.at(paper.seen_s)
+        self._recorder.record("scan.document", zone.id, data, id=id, at=at)
+        self._capture(zone, id, at)
 
     def _read(self, zone: Zone, at: Stamp) -> None:
         """The first camera reads, and its picture is evidence; beside it all is as of any scan."""

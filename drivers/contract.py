@@ -50,11 +50,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code was read: one scan, with its text as it came, decoded."""
+    """A code was read: one scan, with its text as it came, decoded.
+
+    format: of the code, where the device says it: qr, ean13, code128 ... in small letters and digits.
+    """
 
     input: str
     code: str
     seen_s: float
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class Driver(Protocol):
     """One open or closed wire."""
 
     noise: int
-    """Readings that made no sense, or were too many to tell, since the start; shown in the status, never an alarm."""
+    """Readings that made no sense, or were too many to be told, since the start; shown in the status, never an alarm."""
 
     def run(self, host: Host) -> None:
         """Opens the wire and emits readings until `host.alive()` is False; closes it. Raises DriverError."""

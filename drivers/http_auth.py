@@ -57,5 +57,4 @@ def _digest(rest: str, user: str, password: str, method: str, uri: str, cnonce: 
 
 
 def _fields(rest: str) -> dict[str, str]:
-    """What has no value is passed over: `parse_keqv_list` raises IndexError at `algorithm=`."""
-    return parse_keqv_list([item for item in parse_http_list(rest) if item.partition("=")[2]])
+    return parse_keqv_list([item for item in parse_http_list(rest) if "=" in item])

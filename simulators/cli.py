@@ -14,6 +14,7 @@ COMMANDS = {
     "board": "simulators.board",
     "press": "simulators.press",
     "line": "simulators.line",
+    "scanner": "simulators.scanner",
     "wan": "simulators.wan",
     "broker": "simulators.broker",
     "camera": "simulators.camera",

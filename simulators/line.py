@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import tty
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -93,8 +94,8 @@ def unescape(text: str) -> bytes:
     return ESCAPE.sub(lambda found: NAMED.get(found[1]) or bytes.fromhex(found[1][1:].decode()), text.encode())
 
 
-def obey(panel: LinePanel, line: str) -> str:
-    """Does one line of stdin; returns what to print."""
+def obey(panel: LinePanel, line: str, *, end: bytes = b"\r\n", more: str = "") -> str:
+    """Does one line of stdin; returns what to print. end: of what is sent; more: commands that the caller knows."""
     word, _, rest = line.partition(" ")
     match word:
         case "!unplug" if not rest:
@@ -108,9 +109,14 @@ def obey(panel: LinePanel, line: str) -> str:
         case "!noise" if rest.isascii() and rest.isdigit():
             data = random.randbytes(int(rest))
         case _ if word.startswith("!"):
-            return t("sim.line.unknown", found=line, allowed="!half TEXT, !noise N, !unplug, !plug")
+            return t("sim.line.unknown", found=line, allowed=f"{more}!half TEXT, !noise N, !unplug, !plug")
         case _:
-            data = unescape(line) + b"\r\n"
+            data = unescape(line) + end
+    return sent(panel, data)
+
+
+def sent(panel: LinePanel, data: bytes) -> str:
+    """Sends it; returns what to print."""
     return t("sim.line.sent", sent=panel.send(data), of=len(data))
 
 
@@ -118,13 +124,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Registers `callbox-sim line`."""
     parser = commands.add_parser("line", help=t("sim.help.line"), description=t("sim.line.about"))
     parser.add_argument("--link", type=Path, metavar="PATH", help=t("sim.line.link"))
-    parser.set_defaults(func=_run)
+    parser.set_defaults(func=lambda args: run(args.link, obey))
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(link: Path | None, obey: Callable[[LinePanel, str], str]) -> int:
+    """A panel that does what stdin says, until it is stopped; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        panel = LinePanel(args.link)
+        panel = LinePanel(link)
     except OSError as error:
         print(t("sim.line.failed", found=error), file=sys.stderr)
         return 1

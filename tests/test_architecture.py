@@ -41,6 +41,7 @@ PURE = {
     "models_scans",
     "outbox",
     "outputs",
+    "papers",
     "patrols",
     "polygons",
     "puts",
@@ -60,7 +61,7 @@ PURE = {
 """What decides: values and the time in, values out."""
 PURE_DRIVERS = {
     *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
-    *("storm", "supervised"),
+    *("scans", "storm", "supervised"),
 }
 """The same in the camera process, and in drivers."""
 EXPORT_READS = ("drivers.jpeg", "drivers.nal", "drivers.packets.Codec")
@@ -96,6 +97,7 @@ DOORS = {
         "agent/config_errors.py",
         "agent/config_links.py",
         "agent/config_model.py",
+        "agent/config_papers.py",
         "agent/config_types.py",
         "agent/schemas.py",  # makes the documents; no part of the daemon
     },

@@ -6,6 +6,7 @@ import pytest
 from config_file import FOLDER, SMALL, english, file, loaded, mistakes
 
 from agent.config import ConfigErrors, load
+from drivers import registry
 
 __all__ = ["english", "file"]  # fixtures
 LOOPBACK = "localhost", "127.0.0.1", "127.1.2.3", "[::1]"
@@ -23,7 +24,7 @@ links:
 profile: dp5
 drivers:
   - {id: gpio0, type: gpio}
-  - {id: relay8, type: modbus, port: /dev/ttyS0, unit: 1}
+  - {id: relay8, type: modbis, port: /dev/ttyS0, unit: 1}
 inputs:
   - {id: alarm-1, driver: gpio0, pin: 99, kind: panik}
   - id: alarm-2
@@ -36,9 +37,10 @@ outputs: []
 outputs: []
 """
 KIND_NAMES = "panic, duress, holdup, medical, fire, intrusion, tamper, ac, battery, scan, patrol, cancel, reset"
+INSTALLED = ", ".join(registry.installed())
 TOP_KEYS = (
     "box, state_dir, links, delivery, central_key, key_file, receipt_timeout_s, profile, "
-    "drivers, inputs, outputs, cameras, evidence, previews, paths, patrols, operators, retention"
+    "drivers, inputs, outputs, cameras, evidence, documents, previews, paths, patrols, operators, retention"
 )
 TWELVE_AND_ONE = [
     "box.yaml:1: box.site: found 'Jiangyang'; allowed: text like [a-z0-9][a-z0-9-]{0,39}",
@@ -47,7 +49,7 @@ TWELVE_AND_ONE = [
     "in this file, name a username_file and a password_file for a link",
     "box.yaml:6: links[1].ca: found mqtt://; allowed: ca only with mqtts:// or wss://",
     "box.yaml:7: profile: found 'dp5'; allowed: dp4, sp6, relaxed (did you mean dp4?)",
-    "box.yaml:10: drivers[1].type: found 'modbus'; allowed: gpio, line",
+    f"box.yaml:10: drivers[1].type: found 'modbis'; allowed: {INSTALLED}",
     f"box.yaml:12: inputs[0].kind: found 'panik'; allowed: {KIND_NAMES} (did you mean panic?)",
     "box.yaml:12: inputs[0].pin: found 99, allowed is a BCM number from 0 to 53",
     "box.yaml:15: inputs[1].pin: found '18'; allowed: a whole number",
@@ -193,7 +195,7 @@ def test_a_mistyped_key_is_one_mistake_and_not_a_missing_one_too(file: Path) -> 
             "gpio}\n  - {id: p, type: line, port: x, baud: 1}\n",
             "6: drivers[1].baud: found 1, allowed is a speed",
         ),
-        ("type: gpio", "type: gipo", "5: drivers[0].type: found 'gipo'; allowed: gpio, line (did you mean gpio?)"),
+        ("type: gpio", "type: gipo", f"5: drivers[0].type: found 'gipo'; allowed: {INSTALLED} (did you mean gpio?)"),
         ("pin: 17,", "", "7: inputs[0].pin: found nothing; allowed: a whole number"),
         ("pin: 17", "pin: 17, normally: shut", "7: inputs[0].normally: found 'shut'; allowed: open, closed"),
         (
