@@ -155,7 +155,7 @@ class Driver(Protocol):
     """One open or closed wire."""
 
     noise: int
-    """Readings that made no sense, or were too many to be told, since the start; shown in the status, never an alarm."""
+    """Readings that made no sense, or were too many to be told, since the start; in the status, never an alarm."""
 
     def run(self, host: Host) -> None:
         """Opens the wire and emits readings until `host.alive()` is False; closes it. Raises DriverError."""

@@ -18,6 +18,7 @@ COMMANDS = {
     "wan": "simulators.wan",
     "broker": "simulators.broker",
     "camera": "simulators.camera",
+    "play": "simulators.play",
     "central": "simulators.central.server",
 }
 """Subcommand to the module whose `add_command(commands)` registers it and sets `func` (args to exit code)."""
