@@ -50,6 +50,7 @@ def _hint(error: Exception) -> str:
     hints = {
         "GPIOPinInUse": "another input or output has this pin: correct the config",
         "PinInvalidPin": "this board has no such pin: correct the config (BCM numbers, not positions on the header)",
+        "SPISoftwareFallback": "switch the SPI on (dtparam=spi=on; ls -l /dev/spidev*, group spi), or correct `select`",
         "PinFixedPull": "a resistor on the board pulls this pin: set `pull` to that, or use another pin",
     }
     if hint := hints.get(type(error).__name__):

@@ -3,8 +3,12 @@
     client -> board   {"pin": 17, "level": 0}       drives the pin, until somebody drives it otherwise
                       {"pin": 17, "level": null}    lets go: the pin goes to its pull, without one to 0
                       {"pin": 17, "pull": "up"}     its resistor: up, down or none; answered with the level it has now
+                      {"spi": 0, "channel": 3, "level": 512}    what the converter at this chip select, 0 or 1, measures
+                      {"spi": 0}                    answered with the levels of its channels, 1023 where nothing is
     board -> client   {"pin": 27, "level": 1, "t": 5233.117}    at connect each known pin, then changes; t: monotonic
                       {"pin": 17, "level": 1, "t": 5233.118, "pull": "up"}    the answer, to its sender only
+                      {"spi": 0, "channel": 3, "level": 512, "t": 5233.119}     changes
+                      {"spi": 0, "levels": [1023, 1023, ...], "t": 5233.120}    the answer
                       {"error": "..."}              that line was skipped
 
 A pin belongs to nobody: what a client drives stays when the client goes, as a hand's wire in a socket.
@@ -28,6 +32,7 @@ from agent.text import t
 from simulators.process import until_stopped
 
 PIN_MAX = 53
+LEVEL_MAX = 1023
 LINE_BYTES_MAX = 1024
 UNREAD_BYTES_MAX = 65536
 """A client that leaves more than this unread is cut off, so that it cannot grow the board."""
@@ -54,6 +59,7 @@ class Board:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._pins: dict[int, _Pin] = {}
+        self._converters = [[LEVEL_MAX] * 8, [LEVEL_MAX] * 8]
         self._clients: set[asyncio.StreamWriter] = set()
         self._watchers: list[Callable[[int, int, float], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,6 +96,10 @@ class Board:
     def release(self, pin: int) -> None:
         """Lets go of the pin: it goes to its pull, without one to 0."""
         self._command({"pin": pin, "level": None})
+
+    def measure(self, select: Literal[0, 1], channel: int, level: int) -> None:
+        """The level of a channel, 0 to 7, of a converter from now on. Raises ValueError: it is not 0 to LEVEL_MAX."""
+        self._command({"spi": select, "channel": channel, "level": level})
 
     def levels(self) -> dict[int, int]:
         """The level of each known pin."""
@@ -169,9 +179,20 @@ class Board:
                 pin.pull = pull
                 self._settle(number, pin)
                 return {"pin": number, "level": pin.level, "t": pin.t, "pull": pull}
+            case {"spi": 0 | 1 as select, **rest} if not rest and type(select) is int:
+                return {"spi": select, "levels": self._converters[select], "t": time.monotonic()}
+            case {"spi": 0 | 1 as select, "channel": int(channel), "level": int(level), **rest} if (
+                not rest and {type(select), type(channel), type(level)} == {int} and channel in range(8)
+            ):
+                if level not in range(LEVEL_MAX + 1):
+                    raise ValueError(f"found level {level} of a channel, allowed is 0 to {LEVEL_MAX}")
+                self._converters[select][channel] = level
+                self._tell({"spi": select, "channel": channel, "level": level, "t": time.monotonic()})
+                return None
         raise ValueError(
-            f'found {str(command)[:80]!r}, allowed is {{"pin": 0 to {PIN_MAX}, "level": 0, 1 or null}} '
-            f'or {{"pin": ..., "pull": "up", "down" or "none"}}'
+            f'found {str(command)[:80]!r}, allowed is {{"pin": 0 to {PIN_MAX}, "level": 0, 1 or null}}, '
+            f'{{"pin": ..., "pull": "up", "down" or "none"}}, {{"spi": 0 or 1}} '
+            f'or {{"spi": ..., "channel": 0 to 7, "level": 0 to {LEVEL_MAX}}}'
         )
 
     def _settle(self, number: int, pin: _Pin) -> None:
@@ -179,10 +200,13 @@ class Board:
         if level == pin.level:
             return
         pin.level, pin.t = level, time.monotonic()
-        for client in list(self._clients):
-            self._send(client, {"pin": number, "level": level, "t": pin.t})
+        self._tell({"pin": number, "level": level, "t": pin.t})
         for changed in self._watchers:
             changed(number, level, pin.t)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        for client in list(self._clients):
+            self._send(client, message)
 
     def _send(self, client: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         if client.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:

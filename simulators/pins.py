@@ -4,10 +4,13 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from gpiozero import PinFixedPull, PinInvalidFunction, PinInvalidPull, PinSetInput
 from gpiozero.pins.local import LocalPiFactory, LocalPiPin
+
+from simulators.spi import SimSPI, SimSPIShared
 
 PI_4B = 0xC03111
 ANSWER_TIMEOUT_S = 5.0
@@ -105,6 +108,8 @@ class SimFactory(LocalPiFactory):  # type: ignore[misc]  # gpiozero is untyped
         self._by_number: dict[int, SimPin] = {}
         self._answered = threading.Condition()
         self._pulls: dict[int, str] = {}  # that the board has confirmed
+        self.converters: dict[int, list[int]] = {}
+        """Levels of the channels by chip select, as last told by the board."""
         self._board = socket.socket(socket.AF_UNIX)
         try:
             self._board.connect(self.path)
@@ -142,13 +147,25 @@ class SimFactory(LocalPiFactory):  # type: ignore[misc]  # gpiozero is untyped
         """Sets the pull; when it returns, the pin knows its level. Raises OSError when the board does not answer."""
         with self._answered:
             self._pulls.pop(number, None)
-            self.send({"pin": number, "pull": pull})
-            answered = self._answered.wait_for(
-                lambda: number in self._pulls or self.gone.is_set(), timeout=ANSWER_TIMEOUT_S
-            )
-            self.check()
-            if not answered:
-                raise ConnectionError(f"the simulated board at {self.path} does not answer")
+            self._ask({"pin": number, "pull": pull}, lambda: number in self._pulls)
+
+    def converter(self, select: int) -> None:
+        """When it returns, the levels of this converter are known. Raises OSError when the board does not answer."""
+        with self._answered:
+            self._ask({"spi": select}, lambda: select in self.converters)
+
+    def _ask(self, question: dict[str, Any], answered: Callable[[], bool]) -> None:
+        """With the condition held, until it is answered. Raises OSError."""
+        self.send(question)
+        in_time = self._answered.wait_for(lambda: answered() or self.gone.is_set(), timeout=ANSWER_TIMEOUT_S)
+        self.check()
+        if not in_time:
+            raise ConnectionError(f"the simulated board at {self.path} does not answer")
+
+    def _get_spi_class(self, shared: bool, hardware: bool) -> type[SimSPI]:
+        if not hardware:
+            raise OSError("the simulated board has converters at SPI 0 alone")
+        return SimSPIShared if shared else SimSPI
 
     def _get_revision(self) -> int:
         return PI_4B
@@ -175,3 +192,9 @@ class SimFactory(LocalPiFactory):  # type: ignore[misc]  # gpiozero is untyped
                     self._answered.notify_all()
             case {"pin": int(number), "level": int(level), "t": float(t)} if number in self._by_number:
                 self._by_number[number].told(level, t)
+            case {"spi": int(select), "levels": list(levels)}:
+                with self._answered:
+                    self.converters[select] = levels
+                    self._answered.notify_all()
+            case {"spi": int(select), "channel": int(channel), "level": int(level)} if select in self.converters:
+                self.converters[select][channel] = level

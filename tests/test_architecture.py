@@ -61,7 +61,7 @@ PURE = {
 """What decides: values and the time in, values out."""
 PURE_DRIVERS = {
     *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
-    *("scans", "storm", "supervised"),
+    *("eol", "scans", "storm", "supervised"),
 }
 """The same in the camera process, and in drivers."""
 EXPORT_READS = ("drivers.jpeg", "drivers.nal", "drivers.packets.Codec")
@@ -104,7 +104,7 @@ DOORS = {
     "pydantic_core": {"agent/config_types.py", "agent/config_errors.py"},
     "cryptography": {"agent/identity.py", "agent/verify_export.py"},  # the latter is no part of the agent
     "tenacity": {"agent/wires.py"},
-    "gpiozero": {"drivers/gpio.py", "drivers/pin_factory.py"},
+    "gpiozero": {"drivers/gpio.py", "drivers/mcp3008.py", "drivers/pin_factory.py"},
     "serial": {"drivers/serial_port.py"},
     # in the camera processes and their looks, and in `callbox export` at central
     "cv2": {

@@ -263,3 +263,35 @@ def test_the_command_line_prints_its_port_and_sends_what_is_typed(tmp_path: Path
         assert process.wait(DEADLINE_S) == 0
         process.communicate()
     assert not (tmp_path / "panel").is_symlink()
+
+
+def test_a_converter_has_the_levels_that_it_was_given_and_tells_their_changes(board: Board) -> None:
+    with client(board) as hand, client(board) as other:
+        hand.say('{"spi": 0, "channel": 3, "level": 512}')
+        told = other.hear()
+        assert (told["spi"], told["channel"], told["level"]) == (0, 3, 512)
+        other.say('{"spi": 0}')
+        assert other.hear()["levels"] == [1023, 1023, 1023, 512, 1023, 1023, 1023, 1023]
+        other.say('{"spi": 1}')
+        assert other.hear()["levels"] == [1023] * 8
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"spi": 2}',
+        '{"spi": true}',
+        '{"spi": 0, "channel": 8, "level": 1}',
+        '{"spi": 0, "channel": -1, "level": 1}',
+        '{"spi": 0, "channel": 3, "level": 1024}',
+        '{"spi": 0, "channel": 3, "level": true}',
+        '{"spi": 0, "channel": 3, "level": 1, "pin": 17}',
+    ],
+)
+def test_a_converter_that_is_none_or_a_level_that_is_none_is_answered_and_skipped(board: Board, line: str) -> None:
+    with client(board) as hand:
+        hand.say(line)
+        assert set(hand.hear()) == {"error"}
+        for select in (0, 1):
+            hand.say(f'{{"spi": {select}}}')
+            assert hand.hear()["levels"] == [1023] * 8
