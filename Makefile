@@ -4,6 +4,8 @@
 #             evidence goes out over 64 kbit/s (EYE_KILLS=n), 300 seeds of the world (SEEDS=n), an hour under all
 #             faults mixed (SOAK_S=n), USB adapters in and out of a box under a real kernel (emulated), every broker of
 #             docs/brokers.md, every codec of a camera
+# make fuzz   every parser under a coverage-guided fuzzer, FUZZ_S=600 seconds each (one alone: FUZZ=line); what it
+#             keeps lies in .cache/fuzz, and the next run goes on from there
 # make bench  every figure of docs/performance.md, beside its limit and its peers (half an hour), on a quiet machine
 # make install [DESTDIR=/] [WHEELS=dir]   the daemon into /opt/callbox
 SHELL := /bin/bash
@@ -20,7 +22,7 @@ DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3 
 SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime motion \
         swift-account swift-container swift-object swift-proxy
 
-.PHONY: demo test lint unit soak bench docs install clean
+.PHONY: demo test lint unit soak fuzz bench docs install clean
 
 demo: $(VENV)/ready
 	$(BIN)/callbox demo
@@ -43,6 +45,10 @@ soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
 	CALLBOX_SOAK_S=$(or $(SOAK_S),3600) $(BIN)/python -m pytest -s -m soak tests/test_soak.py
 	$(BIN)/python -m pytest -m soak --ignore tests/test_soak.py
+
+fuzz: $(VENV)/ready
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[fuzz]'
+	PYTHONPATH=tests:. $(BIN)/python tests/fuzz.py $(or $(FUZZ),all) $(or $(FUZZ_S),600)
 
 bench: $(VENV)/ready .cache/debian .cache/soak .cache/thingsboard/ready
 	PYTHONPATH=tests:. $(BIN)/python -m bench

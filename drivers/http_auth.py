@@ -57,4 +57,5 @@ def _digest(rest: str, user: str, password: str, method: str, uri: str, cnonce: 
 
 
 def _fields(rest: str) -> dict[str, str]:
-    return parse_keqv_list([item for item in parse_http_list(rest) if "=" in item])
+    """What has no value is passed over: `parse_keqv_list` raises IndexError at `algorithm=`."""
+    return parse_keqv_list([item for item in parse_http_list(rest) if item.partition("=")[2]])

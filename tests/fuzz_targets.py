@@ -1,19 +1,233 @@
-"""What takes bytes from the world, each as a function that takes any bytes and never raises: for fuzzers."""
+"""Everything that reads bytes which a stranger may have written, as functions that take any bytes and never raise.
 
+An error that a parser's docstring promises to its caller is caught here, and nothing else is.
+tests/test_fuzz_targets.py runs each for a moment, `make fuzz` for as long as is asked.
+"""
+
+import base64
+import json
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+from agent import camera_words
+from agent.canonical import canonical
+from agent.commands import Commands, RefusedError, ranges, read_receipt
+from agent.config import ConfigErrors, load
+from agent.export_streams import read_clip
+from agent.identity import Ed25519Signer, b64
+from agent.status import StatusServer
+from drivers import jpeg, mrz, nal
+from drivers.http_auth import authorization
+from drivers.line import LineInput, LineParser
+from drivers.multipart import Multipart
+from drivers.packets import CameraError, Codec, Stream
 from drivers.scanner import ScannerOptions, ScannerParser
 from drivers.scans import ScanInput
 
+ROOT = Path(__file__).parent.parent
+FOLDER = tempfile.TemporaryDirectory(prefix="callbox-fuzz-")
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """The first byte says where the rest is cut: a wire keeps no message together."""
+    cut = data[0] if data else 0
+    return [data[1:cut], data[cut:][bool(cut == 0) :], b""]
+
+
+# ---- wires
+
+LINE_INPUTS = {
+    "alarm-2": LineInput(pressed="^B2:1$", released="^B2:0$"),
+    "desk": LineInput(pressed="^S:(?P<code>.+)$"),
+}
+LINES = [LineParser(LINE_INPUTS, encoding) for encoding in ("utf-8", "gbk", "latin-1")]
+
+
+def line(data: bytes) -> None:
+    for parser in (*LINES, LineParser(LINE_INPUTS, "gbk")):
+        for piece in pieces(data):
+            parser.feed(piece, 1.0)
+        parser.take_noise()
+
 
 def scanner(data: bytes) -> None:
-    """In two pieces and a silence, with a terminator and without."""
+    """With a terminator and without; a silence at the end."""
     for end_ms in (0, 100):
         parser = ScannerParser({"desk": ScanInput()}, ScannerOptions("/dev/null", end_ms=end_ms))
-        for now_s, piece in enumerate((data[: len(data) // 2], data[len(data) // 2 :], b"")):
+        for now_s, piece in enumerate(pieces(data)):
             parser.feed(piece, now_s * 9.0)
 
 
+# ---- cameras
+
+
+def find_mrz(data: bytes) -> None:
+    mrz.find(data.decode("utf-8", "replace").splitlines())
+
+
+def check_jpeg(data: bytes) -> None:
+    jpeg.check(data)
+
+
+def check_nal(data: bytes) -> None:
+    codecs: tuple[Codec, ...] = ("h264", "hevc")
+    for codec in codecs:
+        nal.check(data, Stream(codec, parameter_sets=nal.parameter_sets(codec, data)))
+        nal.size(codec, data)
+        nal.is_key(codec, data)
+
+
+def multipart(data: bytes) -> None:
+    with suppress(CameraError):
+        parser = Multipart(b"frame")
+        for piece in pieces(data):
+            parser.feed(piece)
+
+
+def http_auth(data: bytes) -> None:
+    authorization(data.decode("latin-1").split("\n"), "user", "secret", "GET", "/video", "c0ffee")
+
+
+def camera_said(data: bytes) -> None:
+    """As `agent/cameras.py` takes what a camera's process says."""
+    with suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        match json.loads(data):
+            case {"files": list(files)}:
+                [*map(camera_words.file, files)]
+            case {"read": dict(read)}:
+                camera_words.codes_read("front", read, "")
+
+
+def clip(data: bytes) -> None:
+    for media_type in ("video/mp2t", "video/x-msvideo", "image/jpeg"):
+        with suppress(ValueError):
+            read_clip(media_type, data)
+
+
+# ---- central, the operator, whoever asks at the socket
+
+
+@dataclass(frozen=True)
+class Desk:
+    name: str
+    key: bytes
+    may: tuple[str, ...] = ("acknowledge", "close", "resend", "test", "capture")
+
+
+KEY = Ed25519Signer.generate()
+COMMANDS = Commands("site/box", (Desk("desk", KEY.public),), {})
+
+
+def receipt(data: bytes) -> None:
+    with suppress(RefusedError):
+        read_receipt(data, False, None)
+    with suppress(RefusedError):
+        read_receipt(data, False, KEY.public)
+
+
+def command(data: bytes) -> None:
+    """What is a JSON object is signed, so that more is looked at than the signature."""
+    with suppress(RefusedError):
+        COMMANDS.read(data, False, 1.8e9)
+    with suppress(ValueError, RecursionError):
+        if isinstance(order := json.loads(data), dict):
+            order = {"source": "/operators/desk", "subject": "site/box", **order}
+            order.pop("sig", None)
+            signed = {**order, "sig": b64(KEY.sign(canonical(order)))}
+            with suppress(RefusedError):
+                COMMANDS.read(json.dumps(signed).encode(), False, 1.8e9)
+
+
+def seqs(data: bytes) -> None:
+    with suppress(ValueError, RecursionError):
+        ranges(json.loads(data), 1000)
+
+
+def _answer() -> None:
+    STATUS.serve(lambda request, answer: answer({"asked": repr(request)}))
+
+
+STATUS = StatusServer(Path(FOLDER.name), _answer)
+
+
+def status(data: bytes) -> None:
+    json.loads(STATUS._answer(data))
+
+
+def config(data: bytes) -> None:
+    path = Path(FOLDER.name) / "box.yaml"
+    path.write_bytes(data)
+    with suppress(ConfigErrors):
+        load(path)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
+    "camera_words": camera_said,
+    "clip": clip,
+    "command": command,
+    "config": config,
+    "http_auth": http_auth,
+    "jpeg": check_jpeg,
+    "line": line,
+    "mrz": find_mrz,
+    "multipart": multipart,
+    "nal": check_nal,
+    "ranges": seqs,
+    "receipt": receipt,
     "scanner": scanner,
+    "status": status,
 }
+
+SEEDS: dict[str, tuple[bytes, ...]] = {
+    "camera_words": (
+        b'{"files": [{"sha256": "%s", "plain_sha256": "%s", "media_type": "video/mp2t", "bytes": 9, "from_s": 1,'
+        b' "to_s": 2, "ends_s": 2, "encrypted": "age"}], "through_s": 3}' % (b"a" * 64, b"b" * 64),
+        b'{"read": {"at_s": 1, "ref": "x", "reason": "", "codes": [{"code": "1", "format": "qrcode", "confidence": 1},'
+        b' {"document": {"layout": "td3", "type": "P", "issuer": "UTO", "number": "L898902C3", "expires": "2012-04-15",'
+        b' "wrong": ["birth"]}}]}}',
+    ),
+    "clip": (
+        b"RIFF\x40\x00\x00\x00AVI LIST\x10\x00\x00\x00movi00dc\x04\x00\x00\x00\xff\xd8\xff\xd9",
+        (b"\x47\x40\x00\x10" + b"\xff" * 184) * 2,
+    ),
+    "command": (
+        b'{"id": "1", "type": "callbox.command.close", "expires": "2100-01-01T00:00:00Z", "data": {"alarm": "1"}}',
+    ),
+    "config": ((ROOT / "config/button.yaml").read_bytes(), (ROOT / "config/box.example.yaml").read_bytes()),
+    "http_auth": (
+        b'Digest realm="cam", nonce="1f", qop="auth,auth-int", algorithm=SHA-256-sess, opaque="a"\nBasic realm="x"',
+    ),
+    "jpeg": (
+        base64.b64decode(
+            "/9j/4AAQSkZJRgABAQAAAQABAAD/wAALCAAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAACf/aAAgBAQAAPwBU/9k="
+        ),
+    ),
+    "line": (b"\x09B2:1\r\nB2:0\r\nS:4006381333931\r", "\x03S:票-7\r".encode("gbk")),
+    "mrz": (
+        b"P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
+        b"I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<",
+    ),
+    "multipart": (
+        b"\x20--frame\r\nContent-Length: 4\r\n\r\n\xff\xd8\xff\xd9\r\n--frame\r\n\r\n\xff\xd8\xff\xd9\n--frame",
+    ),
+    "nal": (
+        bytes.fromhex("00000001 6742c00ad90a0f0116a04000 00000001 68cb83cb20 00000001 6588843a".replace(" ", "")),
+        bytes.fromhex(
+            "000000014001 0c01ffff 000001 4201 0101600000030090 000001 4401c1 000001 2601af".replace(" ", "")
+        ),
+    ),
+    "ranges": (b"[[1, 5], [7, 9]]",),
+    "receipt": (
+        b'{"journal": "9b1deb4d", "through": 10, "also": [[12, 13]], "batch": 50, "refused": {"14": "no"},'
+        b' "media": {"%s": 5}, "put": {"%s": "https://a/b"}}' % (b"a" * 64, b"a" * 64),
+    ),
+    "scanner": (
+        b"\x09]C110AB\x1d217\r\n\x024006381333931\x03",
+        b"\x20P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\rL898902C36UTO7408122F1204159ZE184226B<<<<<10\r",
+    ),
+    "status": (b'{"ask": "status"}\n', b'{"ask": "preview", "camera": "front"}\n'),
+}
+"""What to begin with, where there is something: a fuzzer finds more from a good message than from nothing."""

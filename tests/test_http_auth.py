@@ -63,3 +63,10 @@ def test_what_nobody_knows_has_no_answer() -> None:
     assert [answer(challenge) for challenge in unknown[:5]] == [None] * 5
     assert answer(MD5.replace('"auth, auth-int"', '"auth-int"')) is None
     assert answer() is None
+
+
+def test_a_field_without_a_value_is_passed_over() -> None:
+    """Found by the fuzzer: a camera that says `algorithm=` ended the process that looks at it."""
+    assert (
+        answer('Digest realm="x", nonce="1f", algorithm=, opaque') == answer('Digest realm="x", nonce="1f"') is not None
+    )
