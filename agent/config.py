@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, create_model
 
+from agent import config_rules
 from agent.config_codes import Patrol
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
 from agent.config_links import Link, Profile, Timing
@@ -92,6 +93,8 @@ def load(path: Path) -> Config:
     if document.errors or config is None:
         raise ConfigErrors(document.errors)
     config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
+    for at, found, allowed in config_rules.broken(config):
+        document.error(at, found, allowed)
     _try_drivers(document, config)
     try:
         config._site_key = site_key(config.key_file) if config.key_file else b""
