@@ -17,7 +17,7 @@ APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what the real-process, browser and systemd tests run against; from gir1.2-gst on: the simulated camera over RTSP
 DEBIAN := mosquitto chromium fonts-noto-cjk systemd-container debootstrap fuse3 gcc libc6-dev e2fsprogs iproute2 \
           nftables gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly ffmpeg age \
-          nginx
+          nginx gpsd nut-server
 # and what the tests marked soak and the bench do
 SOAK := qemu-system-x86 busybox-static kmod rabbitmq-server nats-server libfaketime motion \
         swift-account swift-container swift-object swift-proxy

@@ -41,6 +41,7 @@ from agent.models import CommandData, LastEnd
 from agent.outbox import Outbox
 from agent.outputs import Outputs
 from agent.patrols import Patrols
+from agent.position import Position
 from agent.recorder import Recorder
 from agent.report import Report
 from agent.supervision import SETTING, Supervision
@@ -48,7 +49,7 @@ from agent.timekeeping import Timekeeping
 from agent.uplink import Uplink
 from agent.walktest import Walktest
 from agent.zones import Zones
-from drivers.contract import Code, Edge, Health, Paper, Reading
+from drivers.contract import Code, Edge, Fix, Health, Paper, Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -77,7 +78,9 @@ class Box:
         self._alarms = Alarms(opened.cases, self._recorder)
         self._media = Media(config, opened, self._recorder, rng, self._out)
         self._patrols = Patrols(config.patrols, opened.settings, self._recorder)
-        points = [entry.id for entry in config.inputs]
+        self._position = Position(config, self._recorder)
+        self._recorder.place = self._position.place
+        points = [entry.id for entry in config.inputs if entry.kind != "position"]
         self._walktest = Walktest(points, opened.settings, self._alarms, self._recorder)
         self._zones = Zones(
             config.inputs,
@@ -88,7 +91,7 @@ class Box:
             self._patrols,
             self._recorder,
         )
-        self._report = Report(config, self._recorder, self._zones, self._media)
+        self._report = Report(config, self._recorder, self._zones, self._media, self._position)
         timing = config.timing
         self._uplink = Uplink(
             self._new_outbox(opened),
@@ -216,6 +219,9 @@ class Box:
         match message:
             case Edge() | Code() | Paper() | Health():
                 self._zones.reading(message)
+            case Fix():
+                self._zones.reading(message)
+                self._position.fix(message)
             case Recorded(journal=journal) if journal == self._recorder.journal:
                 self._media.uploads.owed_bytes = message.media_bytes
                 for event in self._recorder.recorded(message):

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, create_model
 
-from agent import config_rules
 from agent.config_codes import Patrol
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
 from agent.config_links import Link, Profile, Timing
@@ -93,8 +92,6 @@ def load(path: Path) -> Config:
     if document.errors or config is None:
         raise ConfigErrors(document.errors)
     config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
-    for at, found, allowed in config_rules.broken(config):
-        document.error(at, found, allowed)
     _try_drivers(document, config)
     try:
         config._site_key = site_key(config.key_file) if config.key_file else b""
@@ -177,6 +174,8 @@ def _hung(
         codes: bool | None = getattr(made.keys, "codes", None)
         if codes and made.kind not in CODE_KINDS:
             document.error((*at, "kind"), show(made.kind), t("config.codes", kinds=", ".join(CODE_KINDS)))
+        elif wire and (made.kind == "position") != getattr(made.keys, "fixes", False):
+            document.error((*at, "kind"), show(made.kind), t("config.fixes"))
         elif codes is False and made.kind == "scan" and not made.read:
             document.error((*at, "kind"), show(made.kind), t("config.no_codes"))
         if made.read and (made.kind != "scan" or codes):
@@ -350,7 +349,7 @@ def notices(config: Config) -> list[str]:
     return said
 
 
-def schema(types: tuple[str, ...] = ("gpio", "line", "mcp3008", "scanner")) -> dict[str, Any]:
+def schema(types: tuple[str, ...] = ("gpio", "line", "mcp3008", "scanner", "gps", "gpsd", "nut")) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
     root = Config.model_json_schema()
     for key, model, own in (("drivers", Driver, "Options"), ("inputs", Input, "Input"), ("outputs", Output, "Output")):

@@ -41,6 +41,7 @@ Kind = Literal[
     "battery",
     "scan",
     "patrol",
+    "position",
     "cancel",
     "reset",
 ]
@@ -222,6 +223,13 @@ class Operator(Keys):
     may: tuple[Verb, ...] = Field(description="the verbs allowed")
 
 
+class Position(Keys):
+    """How often a box with a satellite receiver tells where it is."""
+
+    every_s: int = number(10, 86_400, "s", "status.position at least this often, while the receiver has a fix", 600)
+    every_m: int = number(10, 100_000, "m", "and whenever it has moved so far since the last one", 200)
+
+
 class Retention(Keys):
     """What is kept on the box."""
 
@@ -264,6 +272,9 @@ class Config(Keys):
     )
     patrols: tuple[Patrol, ...] = Field((), description="rounds of officers, who check in at a point")
     operators: tuple[Operator, ...] = Field((), description="whose commands the box obeys")
+    position: Position = Field(
+        Position(every_s=600, every_m=200), description="how often a box with a satellite receiver tells where it is"
+    )
     retention: Retention = Field(Retention(), description="what is kept on the box")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr("")

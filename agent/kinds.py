@@ -47,6 +47,7 @@ KINDS: Final[dict[str, Kind]] = {
     "battery": Kind("trouble.battery", contact=True),
     "scan": Kind("scan.code"),
     "patrol": Kind("scan.patrol"),
+    "position": Kind("status.position"),  # a satellite receiver
     "cancel": Kind("alarm.cancelled"),
     "reset": Kind("alarm.reset"),  # records no event of its own: it closes cases
 }

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict  # typing's own is known to pydantic fro
 
 from agent.model_types import Count, Limits, Name, Seq, Sha256, Span, Uuid
 from agent.models_evidence import DiscardedData, EvidenceData
+from agent.models_position import Place, PositionData
 from agent.models_scans import DocumentData, ScanData
 from drivers.contract import Quality
 
@@ -28,6 +29,8 @@ class Sealed(TypedDict):
     """Contact ID event code, for types that have one; the qualifier is 1 for raised and 3 for restored"""
     test: NotRequired[Literal[True]]
     """caused by a test: no siren, no dispatch"""
+    position: NotRequired[Place]
+    """of alarms, where the box has a satellite receiver: where it was"""
 
 
 class Change(TypedDict):
@@ -259,6 +262,7 @@ EventData = (
     | PrunedData
     | EvidenceData
     | DiscardedData
+    | PositionData
 )
 """What the box records; `Sealed` comes to it."""
 
@@ -292,7 +296,7 @@ DATA: Final[Mapping[str, type]] = {
     "status.walktest": WalktestData,
     "status.clock": ClockData,
     "status.evidence": EvidenceData,
-    "status.position": ReservedData,
+    "status.position": PositionData,
     "audit.command": CommandData,
     "audit.acknowledged": CaseData,
     "audit.closed": CaseData,

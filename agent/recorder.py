@@ -17,6 +17,7 @@ from agent.kinds import EventClass
 from agent.mail import Action, Recorded, Say, Write
 from agent.media_mail import OwedFile
 from agent.models import EventData, LastEnd, ParkedData, StartedData, TroubleData
+from agent.models_position import Place
 from drivers.contract import Quality
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Recorder:
         self._source, self._signer, self._rng, self._out = source, signer, rng, out
         self.testing = False
         """A walk test is under way: what inputs cause is marked `test`."""
+        self.place: Callable[[float], Place | None] = lambda _: None
+        """Where the box was at a monotonic second; told on every alarm."""
         self.troubles: dict[str, str] = {}
         """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id;
         `camera` with a camera's; `patrol` with a patrol's name."""
@@ -131,6 +134,8 @@ class Recorder:
         """
         if self.testing and type.startswith(TESTED):
             data = cast(EventData, {**data, "test": True})
+        if type.startswith("alarm.") and (place := self.place((at or self.now).mono_s)) is not None:
+            data = cast(EventData, {**data, "position": place})
         draft = Draft(id or self.new_id(), type, subject, at or self.now, data)
         return self._seal(draft, then, **write)
 

@@ -8,6 +8,7 @@ from agent.events import rfc3339
 from agent.identity import b64
 from agent.media import Media
 from agent.messages import BoxState, Pending
+from agent.position import Position
 from agent.recorder import Recorder
 from agent.supervision import Supervision
 from agent.uplink import Uplink
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 class Report:
     """Reads the other rooms of the box, and changes nothing."""
 
-    def __init__(self, config: "Config", recorder: Recorder, zones: Zones, media: Media) -> None:
+    def __init__(self, config: "Config", recorder: Recorder, zones: Zones, media: Media, position: Position) -> None:
         self._config, self._recorder, self._zones, self._media = config, recorder, zones, media
+        self._position = position
 
     def state(self) -> BoxState:
         """The payload of `{root}/state`, without its session."""
@@ -55,6 +57,7 @@ class Report:
                 for name, entry in state["inputs"].items()
             },
             "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
+            "position": self._position.place(self._recorder.now.mono_s),
             "open_alarms": len(alarms.shown),
             "links": [
                 {"url": config.url, "in_use": at == link.index and link.state == "up", "reason": way.reason}

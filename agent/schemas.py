@@ -17,15 +17,15 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from agent import __version__, config, messages, models, models_evidence, models_scans
+from agent import __version__, config, messages, models, models_evidence, models_position, models_scans
 from agent.events import TYPE_PREFIX
-from agent.kinds import CID, CLASSES
+from agent.kinds import CID, CLASSES, class_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 FORMAT: Final = "application/schema+json;version=2020-12"
 SLUG: Final = "[a-z0-9][a-z0-9-]{0,39}"
-MODELS: Final = (models, models_evidence, models_scans, messages)
+MODELS: Final = (models, models_evidence, models_position, models_scans, messages)
 """Where the classes stand whose fields have a description below them."""
 Schema = dict[str, Any]
 
@@ -90,6 +90,8 @@ def _data(name: str, model: type) -> Schema:
         required.append("cid")
     else:
         del properties["cid"]
+    if class_of(name) != "alarm":
+        del properties["position"]
     return {"$schema": DIALECT, **own, "title": TYPE_PREFIX + name, "properties": properties, "required": required}
 
 

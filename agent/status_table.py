@@ -26,6 +26,8 @@ def status_table(status: dict[str, Any]) -> str:
     for name, entry in status["inputs"].items():
         value, quality = t(f"cli.value_{entry['value']}"), t(f"cli.quality_{entry['quality']}")
         rows.append((t("cli.row_input"), f"{name}  {value}  {quality}"))
+    if place := status.get("position"):
+        rows.append((t("cli.row_position"), _place(place)))
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
@@ -36,6 +38,11 @@ def _way(way: dict[str, Any]) -> str:
     if way["reason"]:
         return t("cli.way_failed", **way)
     return t("cli.way_in_use" if way["in_use"] else "cli.way_spare", url=way["url"])
+
+
+def _place(place: dict[str, Any]) -> str:
+    shown = t("cli.place", **place) if "lat" in place else t("cli.place_unknown")
+    return f"{shown}  {t('cli.place_stale')}" if "stale" in place else shown
 
 
 def _camera(camera: dict[str, Any]) -> str:

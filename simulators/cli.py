@@ -15,6 +15,7 @@ COMMANDS = {
     "press": "simulators.press",
     "line": "simulators.line",
     "scanner": "simulators.scanner",
+    "gps": "simulators.gps",
     "wan": "simulators.wan",
     "broker": "simulators.broker",
     "camera": "simulators.camera",

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from pathlib import Path
 
 from agent import camera_words
@@ -20,9 +22,12 @@ from agent.export_streams import read_clip
 from agent.identity import Ed25519Signer, b64
 from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
+from drivers.gpsd import GpsdParser
 from drivers.http_auth import authorization
 from drivers.line import LineInput, LineParser
 from drivers.multipart import Multipart
+from drivers.nmea import NmeaParser
+from drivers.nut import NutParser
 from drivers.packets import CameraError, Codec, Stream
 from drivers.scanner import ScannerOptions, ScannerParser
 from drivers.scans import ScanInput
@@ -59,6 +64,29 @@ def scanner(data: bytes) -> None:
         parser = ScannerParser({"desk": ScanInput()}, ScannerOptions("/dev/null", end_ms=end_ms))
         for now_s, piece in enumerate(pieces(data)):
             parser.feed(piece, now_s * 9.0)
+
+
+def nmea(data: bytes) -> None:
+    """As it comes, and each line with a checksum that is right, so that its fields are looked at."""
+    parser = NmeaParser(["sat"])
+    for now_s, piece in enumerate(pieces(data)):
+        parser.feed(piece, now_s)
+    for now_s, line in enumerate(data.splitlines()):
+        parser.feed(b"$%s*%02X\r\n" % (line, reduce(xor, line, 0)), 9.0 + now_s)
+
+
+def gpsd(data: bytes) -> None:
+    """As it comes, and as the fields of a TPV."""
+    parser = GpsdParser()
+    parser.feed(data, 1.0)
+    parser.feed(b'\n{"class":"TPV","mode":3,%s}\n' % data, 2.0)
+
+
+def nut(data: bytes) -> None:
+    """As it comes, and as a status."""
+    parser = NutParser("desk", {"mains": "on-battery", "low": "low"})
+    parser.feed(data, 1.0)
+    parser.feed(b'\nVAR desk ups.status "%s"\n' % data, 2.0)
 
 
 # ---- cameras
@@ -177,6 +205,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "nal": check_nal,
     "ranges": seqs,
     "receipt": receipt,
+    "gpsd": gpsd,
+    "nmea": nmea,
+    "nut": nut,
     "scanner": scanner,
     "status": status,
 }
@@ -224,6 +255,12 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'{"journal": "9b1deb4d", "through": 10, "also": [[12, 13]], "batch": 50, "refused": {"14": "no"},'
         b' "media": {"%s": 5}, "put": {"%s": "https://a/b"}}' % (b"a" * 64, b"a" * 64),
     ),
+    "gpsd": (b'"lat":46.5,"lon":7.5,"time":"2005-06-08T10:34:48.283Z"', b'{"class":"SKY","hdop":1.24,"uSat":7}\r\n'),
+    "nmea": (
+        b"\x09$GPRMC,123519,A,4807.038,N,01131.000,E,022.4,084.4,230394,003.1,W*6A\r\n",
+        b"GNGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,\nGNZDA,201530.00,04,07,2002,00,00",
+    ),
+    "nut": (b"OB DISCHRG LB", b'OK\nERR DATA-STALE\nVAR desk ups.status "OL"\n'),
     "scanner": (
         b"\x09]C110AB\x1d217\r\n\x024006381333931\x03",
         b"\x20P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\rL898902C36UTO7408122F1204159ZE184226B<<<<<10\r",

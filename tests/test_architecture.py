@@ -38,12 +38,14 @@ PURE = {
     "model_types",
     "models",
     "models_evidence",
+    "models_position",
     "models_scans",
     "outbox",
     "outputs",
     "papers",
     "patrols",
     "polygons",
+    "position",
     "puts",
     "ranges",
     "reads",
@@ -61,7 +63,7 @@ PURE = {
 """What decides: values and the time in, values out."""
 PURE_DRIVERS = {
     *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
-    *("eol", "scans", "storm", "supervised"),
+    *("eol", "nmea", "scans", "storm", "supervised"),
 }
 """The same in the camera process, and in drivers."""
 EXPORT_READS = ("drivers.jpeg", "drivers.nal", "drivers.packets.Codec")

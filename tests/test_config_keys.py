@@ -44,6 +44,10 @@ OTHER: dict[str, Any] = {
     "drivers.repeat_ms": 600,
     "drivers.end_ms": 100,
     "drivers.select": 1,
+    "drivers.tcp": "10.0.0.5:99",
+    "drivers.ups": "x",
+    "drivers.user": "x",
+    "drivers.password_file": "/x",
     "inputs.id": "x",
     "inputs.driver": "panel",
     "inputs.kind": "fire",
@@ -62,6 +66,7 @@ OTHER: dict[str, Any] = {
     "inputs.match": "x",
     "inputs.pressed": "x",
     "inputs.released": "x",
+    "inputs.signal": "low",
     "outputs.id": "x",
     "outputs.driver": "gpio1",
     "outputs.role": "siren",
@@ -99,6 +104,8 @@ OTHER: dict[str, Any] = {
     "operators.name": "x",
     "operators.key": OTHER_KEY,
     "operators.may": ["test"],
+    "position.every_s": 601,
+    "position.every_m": 201,
     "retention.days": 181,
     "retention.journal_mb": 17,
     "retention.media_mb": 1,
@@ -155,6 +162,8 @@ def test_each_key_changes_the_config(file: Path, key: str) -> None:
         entry |= {"pressed": "x"}
         for gone in ("pin", "normally", "pull"):
             del entry[gone]
+    if key == "inputs.signal":
+        entry["kind"] = "battery"
     if key in ("drivers.id", "drivers.type", "cameras.id", "outputs.role", "paths.type"):
         # these are the names that other keys go by: the change is that they are missed
         assert mistakes(file, yaml.safe_dump(after, allow_unicode=True))

@@ -21,6 +21,7 @@ from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
 from agent.media_mail import CameraFile, CameraSaid, CodesRead, FoundCode, FoundDocument, ReadCodes, SurveyedFiles
+from drivers.contract import Fix
 from simulators.broker import Broker
 from simulators.central.server import OPERATOR
 from simulators.central.wire import command, verify
@@ -228,6 +229,8 @@ def everything() -> Bench:
     cameras = "cameras:\n  - {id: front, source: 'rtsp://10.0.0.20/'}\n"
     more += "  - {id: papers, driver: gpio0, pin: 50, kind: scan, cameras: [front], read: [codes, mrz, plate]}\n"
     seeing = YAML.replace("kind: panic}", "kind: panic, cameras: [front]}")
+    seeing = seeing.replace("inputs:\n", "  - {id: sky, type: gpsd}\ninputs:\n")
+    more += "  - {id: sat, driver: sky, kind: position}\n"
     patrols = "patrols:\n  - {name: day, input: point, every_min: 1, grace_min: 0}\n"
     bench = Bench(seeing.replace("outputs:\n", more + cameras + patrols + "outputs:\n"), start=False)
     bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
@@ -235,7 +238,7 @@ def everything() -> Bench:
     bench.edge("alarm-1", True, initial=True)  # stuck, and at boot
     bench.edge("alarm-1", False)
     for zone in bench.config.inputs:
-        if zone.id != "desk":
+        if zone.id not in ("desk", "sat"):
             bench.health(zone.id, "good")
             bench.press(zone.id)
     bench.wait(60)
@@ -243,6 +246,7 @@ def everything() -> Bench:
         bench.press("door", 0.05)  # chatter
     bench.wait(15)
     bench.scan("4006381333931" * 700)
+    bench.say(Fix("sat", 31.2304, 121.4737, bench.now_s, 5.0, 84.4, 9, 0.9, 1_795_311_260.0))
     bench.health("alarm-1", "open", "cable cut")
     bench.health("alarm-1", "good")
     bench.wall_us += 3_600_000_000  # the clock is set
