@@ -349,7 +349,9 @@ def notices(config: Config) -> list[str]:
     return said
 
 
-def schema(types: tuple[str, ...] = ("gpio", "line", "mcp3008", "scanner", "gps", "gpsd", "nut")) -> dict[str, Any]:
+def schema(
+    types: tuple[str, ...] = ("gpio", "line", "mcp3008", "scanner", "gps", "gpsd", "nut", "surgard"),
+) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
     root = Config.model_json_schema()
     for key, model, own in (("drivers", Driver, "Options"), ("inputs", Input, "Input"), ("outputs", Output, "Output")):

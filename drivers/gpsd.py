@@ -58,7 +58,7 @@ class GpsdDriver:
         """Connects, asks for fixes and emits them. Raises DriverError."""
         parser = GpsdParser()
         with TcpPort(self._options.tcp, HINT) as port:
-            port.send(WATCH)
+            port.write(WATCH)
             heard_s = time.monotonic()
             while host.alive():
                 fixes = parser.feed(port.read(READ_WAIT_S), now_s := time.monotonic())

@@ -127,7 +127,7 @@ class NutDriver:
                 until_s = time.monotonic() + POLL_S
                 while host.alive() and (left_s := until_s - time.monotonic()) > 0:
                     self._hear(port, parser, min(left_s, READ_WAIT_S), host)
-            port.send(b"LOGOUT\n")
+            port.write(b"LOGOUT\n")
 
     def set(self, output: str, on: bool) -> None:  # noqa: ARG002
         """Raises KeyError: this wire has no outputs."""
@@ -144,7 +144,7 @@ class NutDriver:
 
     def _ask(self, port: TcpPort, parser: "NutParser", request: str, host: Host) -> None:
         answers, until_s = parser.answers, time.monotonic() + ANSWER_S
-        port.send(request.encode() + b"\n")
+        port.write(request.encode() + b"\n")
         while host.alive() and parser.answers == answers:
             if time.monotonic() >= until_s:
                 raise port.gone(f"no answer within {ANSWER_S:.0f} s")

@@ -5,11 +5,13 @@ import os
 import select
 import termios
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import serial
 
 from drivers.contract import DriverError
+
+Parity = Literal["none", "even"]
 
 READ_BYTES = 4096
 
@@ -25,16 +27,18 @@ GONE = "look at the cable and the power of the device; it is opened again as soo
 
 
 class SerialPort:
-    """An open port, 8N1, locked for us alone. Use it as a context manager.
+    """An open port, locked for us alone. Use it as a context manager.
 
-    path: of the device, or a link to it. Bytes that came before it was opened are dropped.
+    path: of the device, or a link to it. parity: none is 8N1, even is 7E1. Bytes that came before it was opened are
+    dropped.
     Raises DriverError when it cannot be opened, and from every read and write once it is gone.
     """
 
-    def __init__(self, path: str, baud: int) -> None:
+    def __init__(self, path: str, baud: int, parity: Parity = "none") -> None:
         self._path = path
+        bits, letter = (8, "N") if parity == "none" else (7, "E")
         try:
-            self._serial = serial.Serial(path, baud, exclusive=True, timeout=0)
+            self._serial = serial.Serial(path, baud, bits, letter, exclusive=True, timeout=0)
         except (OSError, ValueError, termios.error) as error:
             number = error.errno if isinstance(error, OSError) else None
             raise DriverError(path, _text(error), HINTS.get(number or 0, NO_SERIAL_PORT)) from error

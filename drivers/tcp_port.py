@@ -37,7 +37,7 @@ class TcpPort:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """All of it, within CONNECT_S."""
         try:
             self._socket.settimeout(CONNECT_S)

@@ -14,6 +14,7 @@ COMMANDS = {
     "board": "simulators.board",
     "press": "simulators.press",
     "line": "simulators.line",
+    "surgard": "simulators.surgard",
     "scanner": "simulators.scanner",
     "gps": "simulators.gps",
     "wan": "simulators.wan",

@@ -26,6 +26,7 @@ from agent.text import t
 from simulators.process import until_stopped
 
 SEND_TIMEOUT_S = 1.0
+RECEIVE_BYTES = 4096
 ESCAPE = re.compile(rb"\\(r|n|\\|x[0-9A-Fa-f]{2})")
 NAMED = {b"r": b"\r", b"n": b"\n", b"\\": b"\\"}
 
@@ -87,6 +88,12 @@ class LinePanel:
             with suppress(BlockingIOError):  # there was less room than select thought
                 sent += os.write(self._ends[0], data[sent:])
         return sent
+
+    def receive(self, wait_s: float) -> bytes:
+        """What the box sent; waits for it no longer than `wait_s`, then b"", as while unplugged."""
+        if not self._ends or not select.select([self._ends[0]], [], [], wait_s)[0]:
+            return b""
+        return os.read(self._ends[0], RECEIVE_BYTES)
 
 
 def unescape(text: str) -> bytes:

@@ -31,6 +31,7 @@ from drivers.nut import NutParser
 from drivers.packets import CameraError, Codec, Stream
 from drivers.scanner import ScannerOptions, ScannerParser
 from drivers.scans import ScanInput
+from drivers.surgard import SurgardInput, SurgardParser
 
 ROOT = Path(__file__).parent.parent
 FOLDER = tempfile.TemporaryDirectory(prefix="callbox-fuzz-")
@@ -87,6 +88,20 @@ def nut(data: bytes) -> None:
     parser = NutParser("desk", {"mains": "on-battery", "low": "low"})
     parser.feed(data, 1.0)
     parser.feed(b'\nVAR desk ups.status "%s"\n' % data, 2.0)
+
+
+SURGARD_INPUTS = {
+    "door": SurgardInput(account="1234", event="130", zone=3),
+    "pad": SurgardInput(account="1234", event="120", restores=False),
+}
+SURGARD = SurgardParser(SURGARD_INPUTS, 30, 0.0)
+
+
+def surgard(data: bytes) -> None:
+    for parser in (SURGARD, SurgardParser(SURGARD_INPUTS, 0, 0.0)):
+        for piece in pieces(data):
+            parser.feed(piece, 1.0)
+        parser.take_noise()
 
 
 # ---- cameras
@@ -210,6 +225,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "nut": nut,
     "scanner": scanner,
     "status": status,
+    "surgard": surgard,
 }
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
@@ -266,5 +282,9 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\x20P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\rL898902C36UTO7408122F1204159ZE184226B<<<<<10\r",
     ),
     "status": (b'{"ask": "status"}\n', b'{"ask": "preview", "camera": "front"}\n'),
+    "surgard": (
+        b"\x055011 181234E13001003\x145011 181234P12001003\x14",
+        b"\x001011           @    \x143011    1234BA0001\x14",
+    ),
 }
 """What to begin with, where there is something: a fuzzer finds more from a good message than from nothing."""
