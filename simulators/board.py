@@ -2,6 +2,7 @@
 
     client -> board   {"pin": 17, "level": 0}       drives the pin, until somebody drives it otherwise
                       {"pin": 17, "level": null}    lets go: the pin goes to its pull, without one to 0
+                      {"pin": 17, "chatter": 10000} changes it so often a second, until somebody drives it or lets go
                       {"pin": 17, "pull": "up"}     its resistor: up, down or none; answered with the level it has now
                       {"spi": 0, "channel": 3, "level": 512}    what the converter at this chip select, 0 or 1, measures
                       {"spi": 0}                    answered with the levels of its channels, 1023 where nothing is
@@ -33,6 +34,8 @@ from simulators.process import until_stopped
 
 PIN_MAX = 53
 LEVEL_MAX = 1023
+CHATTER_PER_S_MAX = 20_000
+CHATTER_EVERY_S = 0.001
 LINE_BYTES_MAX = 1024
 UNREAD_BYTES_MAX = 65536
 """A client that leaves more than this unread is cut off, so that it cannot grow the board."""
@@ -48,6 +51,7 @@ class _Pin:
     pull: Pull = "none"
     level: int = 0
     t: float = 0.0
+    chatter: asyncio.Task[None] | None = None
 
 
 class Board:
@@ -97,6 +101,10 @@ class Board:
         """Lets go of the pin: it goes to its pull, without one to 0."""
         self._command({"pin": pin, "level": None})
 
+    def chatter(self, pin: int, per_s: int) -> None:
+        """Changes the pin so often a second, while the board is started, until it is driven or released."""
+        self._command({"pin": pin, "chatter": per_s})
+
     def measure(self, select: Literal[0, 1], channel: int, level: int) -> None:
         """The level of a channel, 0 to 7, of a converter from now on. Raises ValueError: it is not 0 to LEVEL_MAX."""
         self._command({"spi": select, "channel": channel, "level": level})
@@ -134,6 +142,8 @@ class Board:
         self.path.unlink(missing_ok=True)
         for client in list(self._clients):
             client.transport.abort()
+        for pin in self._pins.values():
+            self._calm(pin)
         serving = asyncio.all_tasks() - {asyncio.current_task()}
         if serving:
             await asyncio.wait(serving)
@@ -171,8 +181,18 @@ class Board:
         match command:
             case {"pin": int(number), "level": 0 | 1 | None as level, **rest} if not rest and _is_pin(number, level):
                 pin = self._pins.setdefault(number, _Pin(t=time.monotonic()))
+                self._calm(pin)
                 pin.driven = level
                 self._settle(number, pin)
+                return None
+            case {"pin": int(number), "chatter": int(per_s), **rest} if not rest and _is_pin(number, per_s):
+                if not 1 <= per_s <= CHATTER_PER_S_MAX:
+                    raise ValueError(
+                        f"found a chatter of {per_s}, allowed is 1 to {CHATTER_PER_S_MAX} changes a second"
+                    )
+                pin = self._pins.setdefault(number, _Pin(t=time.monotonic()))
+                self._calm(pin)
+                pin.chatter = asyncio.get_running_loop().create_task(self._chatter(number, pin, per_s))
                 return None
             case {"pin": int(number), "pull": "up" | "down" | "none" as pull, **rest} if not rest and _is_pin(number):
                 pin = self._pins.setdefault(number, _Pin(t=time.monotonic()))
@@ -191,9 +211,25 @@ class Board:
                 return None
         raise ValueError(
             f'found {str(command)[:80]!r}, allowed is {{"pin": 0 to {PIN_MAX}, "level": 0, 1 or null}}, '
-            f'{{"pin": ..., "pull": "up", "down" or "none"}}, {{"spi": 0 or 1}} '
+            f'{{"pin": ..., "chatter": 1 to {CHATTER_PER_S_MAX}}}, {{"pin": ..., "pull": "up", "down" or "none"}}, '
+            f'{{"spi": 0 or 1}} '
             f'or {{"spi": ..., "channel": 0 to 7, "level": 0 to {LEVEL_MAX}}}'
         )
+
+    async def _chatter(self, number: int, pin: _Pin, per_s: int) -> None:
+        began_s, done = time.monotonic(), 0
+        while True:
+            await asyncio.sleep(CHATTER_EVERY_S)
+            due = int((time.monotonic() - began_s) * per_s)
+            for _ in range(due - done):
+                pin.driven = 1 - pin.level
+                self._settle(number, pin)
+            done = due
+
+    def _calm(self, pin: _Pin) -> None:
+        if pin.chatter:
+            pin.chatter.cancel()
+            pin.chatter = None
 
     def _settle(self, number: int, pin: _Pin) -> None:
         level = pin.driven if pin.driven is not None else int(pin.pull == "up")

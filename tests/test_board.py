@@ -111,6 +111,9 @@ def test_what_a_client_drives_stays_when_it_goes(board: Board) -> None:
         '{"pin": 17, "level": 2}',
         '{"pin": 17, "level": 1.0}',
         '{"pin": 17, "pull": "sideways"}',
+        '{"pin": 17, "chatter": 0}',
+        '{"pin": 17, "chatter": 20001}',
+        '{"pin": 17, "chatter": true}',
         '{"pin": 17, "level": 0, "pull": "up"}',
         "[" * 1000,
         '{"pin": 17, "level": ' + " " * 2000 + "1}",
@@ -263,6 +266,19 @@ def test_the_command_line_prints_its_port_and_sends_what_is_typed(tmp_path: Path
         assert process.wait(DEADLINE_S) == 0
         process.communicate()
     assert not (tmp_path / "panel").is_symlink()
+
+
+def test_a_pin_chatters_until_somebody_drives_it(board: Board) -> None:
+    with client(board) as hand:
+        hand.say('{"pin": 17, "chatter": 10000}')
+        levels = [hand.hear()["level"] for _ in range(1_000)]
+        assert levels == [1, 0] * 500
+        hand.say('{"pin": 17, "level": 0}')
+        hand.say('{"spi": 0}')
+        while "levels" not in hand.hear():
+            pass
+        board.drive(22, 1)
+        assert hand.hear()["pin"] == 22
 
 
 def test_a_converter_has_the_levels_that_it_was_given_and_tells_their_changes(board: Board) -> None:

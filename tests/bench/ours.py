@@ -29,6 +29,8 @@ from simulators.broker import Broker
 BUTTONS = [*range(5, 17), *range(18, 23), 25, 26]
 """So many that no one is pressed more than ten times in 10 s: from then on presses are merged."""
 ALARM_EVERY_S = (0.05, 0.08)
+MAD = 17
+"""A contact that nobody presses, and that chatters in one of the measurements."""
 GROUP = 1000
 BATCH = 500
 """What central asks for, of 500 at most (contract, section 3)."""
@@ -89,7 +91,7 @@ def our_box(directory: Path, backlog: int = 0, broker: Broker | None = None, **c
     changes: of its config.
     """
     inputs = [_gpio(f"alarm-{pin}", pin, "panic") for pin in BUTTONS]
-    inputs += [_gpio("reset", RESET, "reset")]
+    inputs += [_gpio("reset", RESET, "reset"), _gpio("mad", MAD, "patrol") | {"debounce_ms": 20}]
     inputs += [{"id": "desk", "driver": "panel", "pressed": "^S:(?P<code>.+)$", "kind": "scan"}]
     broker = broker or Broker(directory=directory / "broker", persistence=True)
     own: dict[str, Any] = {"inputs": inputs, "receipt_timeout_s": 10, "profile": "dp4", "central_key": None}

@@ -21,7 +21,7 @@ from real_box import RealBox, until
 from bench import load
 from bench.bare import Commit, RoundTrip
 from bench.figures import Row, rows_of
-from bench.ours import BATCH, edges, fast_central, our_box, press_to_lamp, recorded
+from bench.ours import BATCH, MAD, edges, fast_central, our_box, press_to_lamp, recorded
 from bench.sink import Sink
 from simulators.central.wire import load_key, public
 
@@ -30,6 +30,7 @@ WARM_UP = 10
 SLOW_MS = 2
 BACKLOG = 500_000
 STORM_PER_S, STORM_S, BURST_S = 2000, 60, 0.01
+CHATTER_PER_S = 10_000
 
 
 @dataclass
@@ -100,6 +101,15 @@ def while_a_lamp_flashes(presses: int = PRESSES) -> Taken:
     with _powered(drivers=drivers) as (box, sink):
         until(lambda: box.status().get("trouble"), "the line's trouble")
         return _press(box, sink, presses)
+
+
+def while_a_contact_chatters(presses: int = PRESSES) -> Taken:
+    """A pin of the same chip changes CHATTER_PER_S times a second."""
+    with _powered() as (box, sink):
+        box.board.chatter(MAD, CHATTER_PER_S)
+        taken = _press(box, sink, presses)
+        assert box.status()["noise"]["gpio0"] > CHATTER_PER_S, "the box has not counted the chatter"
+        return taken
 
 
 @contextmanager
@@ -208,6 +218,7 @@ def rows() -> list[Row]:
     drain = in_a_drain()
     busy, storm = in_a_storm()
     flash = while_a_lamp_flashes()
+    chatter = while_a_contact_chatters()
     again = at_rest()
     stored = to_the_store()
     quiet = Taken(rest.lamp_s + again.lamp_s, rest.central_s + again.central_s, rest.commit_s + again.commit_s)
@@ -217,7 +228,8 @@ def rows() -> list[Row]:
         *rows_of(f"edge to lamp, {SLOW_MS} ms a sync", slow.lamp_s, "bare commit", slow.commit_s, 1.3, 1.5),
         *rows_of("press to central's store", stored.store_s, "one way + two commits", bare_s, 3, 3),
     ]
-    for name, taken in (("in a drain", drain), ("in a storm", busy), ("a lamp flashes", flash)):
+    beside = (("in a drain", drain), ("in a storm", busy), ("a lamp flashes", flash), ("a contact chatters", chatter))
+    for name, taken in beside:
         told += rows_of(f"edge to lamp, {name}", taken.lamp_s, "at rest", quiet.lamp_s, 1.5, 1.5)
     told += rows_of("edge to central, in a storm", busy.central_s, "at rest", quiet.central_s, 1.5, 1.5)
     per_s = storm.recorded / storm.seconds
