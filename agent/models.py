@@ -107,6 +107,10 @@ class TroubleData(TypedDict):
     """of a missed round: the patrol's name; restored at its next check-in"""
     link: NotRequired[str]
     """of the trouble of one of several links: its url; without it, the trouble is that none of them serves"""
+    merged: NotRequired[Literal[True]]
+    """of an input's trouble: this event stands for several changes (a loose wire), and says how it is after them"""
+    changes: NotRequired[Count]
+    """how many"""
 
 
 class ParkedData(TypedDict):

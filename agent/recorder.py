@@ -219,29 +219,37 @@ class Recorder:
 
     # ---- troubles
 
-    def trouble(self, name: str, reason: str, *, quality: Quality | None = None, silent: bool = False) -> None:
-        """Raises a trouble, once; a new reason is a line in the log. quality: of an input's wire. silent: no line."""
+    def trouble(
+        self, name: str, reason: str, *, quality: Quality | None = None, silent: bool = False, changes: int = 0
+    ) -> None:
+        """Raises a trouble, once; a new reason is a line in the log.
+
+        quality: of an input's wire. silent: no line. changes: so many were merged, and are told in any case.
+        """
         stands = self.troubles.get(name)
-        if stands == reason:
+        if stands == reason and not changes:
             return
         self.troubles[name] = reason
         if not silent:
             self._out.append(Say("warning", f"trouble: {name}: {reason}"))
-        if stands is not None:
+        if stands is not None and not changes:
             return
         data: TroubleData = {"transition": "raised", "reason": reason}
         if quality is not None:
             data["quality"] = quality
-        self._record_trouble(name, data)
+        self._record_trouble(name, data, changes)
 
-    def trouble_over(self, name: str, *, silent: bool = False) -> None:
-        """It is over, if it stood."""
-        if self.troubles.pop(name, None) is not None:
+    def trouble_over(self, name: str, *, silent: bool = False, changes: int = 0) -> None:
+        """It is over, if it stood. changes: as above."""
+        stood = self.troubles.pop(name, None) is not None
+        if stood or changes:
             if not silent:
                 self._out.append(Say("info", f"trouble over: {name}"))
-            self._record_trouble(name, {"transition": "restored"})
+            self._record_trouble(name, {"transition": "restored"}, changes)
 
-    def _record_trouble(self, name: str, data: TroubleData) -> None:
+    def _record_trouble(self, name: str, data: TroubleData, changes: int) -> None:
+        if changes:
+            data["merged"], data["changes"] = True, changes
         kind, _, of = name.partition(" ")
         if of and kind == "link":
             data["link"] = of

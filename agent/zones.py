@@ -43,6 +43,9 @@ class Zone:
         """When the device last said that it is pressed."""
         self.contact = Contact(entry.debounce_ms / 1000, active=raised)
         self.chatter = Chatter(merged=int(settings.get(_merged(entry.id), 0)))
+        self.reason = ""
+        self.faults = Chatter()
+        """A loose wire goes and comes all the time."""
 
     @property
     def state(self) -> InputState:
@@ -132,7 +135,8 @@ class Zones:
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
         if not self._due_known:
-            dues = [due for zone in self._zones.values() for due in (zone.contact.due_s(), zone.chatter.due_s())]
+            zones = self._zones.values()
+            dues = [due for z in zones for due in (z.contact.due_s(), z.chatter.due_s(), z.faults.due_s())]
             self._due_s, self._due_known = min((due for due in dues if due is not None), default=None), True
         return self._due_s
 
@@ -141,15 +145,26 @@ class Zones:
             pressed = zone.contact.active or not KINDS[zone.kind].contact
             self._change(zone, pressed, changes, self._recorder.now, merged=True)
             self._recorder.keep({_merged(zone.id): "0"})
+        if changes := zone.faults.sum(now_s):
+            self._tell_quality(zone, changes)
 
     def _quality(self, zone: Zone, quality: Quality, reason: str) -> None:
         """Every input is offline until it is heard of; that is a trouble only when its driver says so."""
-        name = f"input {zone.id}"
-        if quality != zone.quality:
-            zone.quality = quality
-            self._recorder.trouble_over(name)
-        if quality != "good":
-            self._recorder.trouble(name, f"{quality}: {reason}" if reason else quality, quality=quality)
+        changed = quality != zone.quality
+        zone.quality, zone.reason = quality, reason
+        if changed and zone.faults.admit(self._recorder.now.mono_s):
+            self._recorder.trouble_over(f"input {zone.id}")
+            self._tell_quality(zone)
+        elif not changed and zone.faults.due_s() is None:
+            self._tell_quality(zone)
+
+    def _tell_quality(self, zone: Zone, changes: int = 0) -> None:
+        name, quality = f"input {zone.id}", zone.quality
+        if quality == "good":
+            self._recorder.trouble_over(name, changes=changes)
+        else:
+            reason = f"{quality}: {zone.reason}" if zone.reason else quality
+            self._recorder.trouble(name, reason, quality=quality, changes=changes)
 
     def _fact(self, zone: Zone, fact: Fact) -> None:
         if isinstance(fact, Stuck):

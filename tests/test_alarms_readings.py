@@ -160,3 +160,45 @@ def test_a_door_that_stays_open_is_no_stuck_button() -> None:
     bench.edge("mains", True)
     bench.wait(120)
     assert not bench.of("trouble.stuck")
+
+
+def test_a_loose_wire_that_goes_and_comes_is_merged_with_a_count_and_none_is_dropped() -> None:
+    bench = Bench()
+    bench.edge("alarm-1", False, initial=True)
+    for _ in range(200):
+        bench.health("alarm-1", "open", "line 3")
+        bench.wait(0.1)
+        bench.health("alarm-1", "good")
+        bench.wait(0.1)
+    bench.wait(30)
+    told = bench.of("trouble.input")
+    assert len(told) < 20
+    assert sum(data.get("changes", 1) for data in told) == 400
+    assert told[-1]["transition"] == "restored"
+    assert "input alarm-1" not in bench.box.status()["trouble"]
+
+
+def test_a_loose_wire_that_is_broken_at_last_is_a_trouble_that_stands() -> None:
+    bench = Bench()
+    bench.edge("alarm-1", False, initial=True)
+    for quality in ["open", "good"] * 20 + ["short"]:
+        bench.health("alarm-1", quality, "line 3")
+    assert bench.box.status()["inputs"]["alarm-1"]["quality"] == "short"
+    bench.wait(11)
+    last = bench.of("trouble.input")[-1]
+    assert (last["transition"], last["quality"], last["merged"]) == ("raised", "short", True)
+    assert bench.box.status()["trouble"]["input alarm-1"] == "short: line 3"
+    bench.wait(30)
+    bench.health("alarm-1", "good")
+    assert bench.of("trouble.input")[-1]["transition"] == "restored"
+
+
+def test_a_press_between_two_faults_of_a_loose_wire_is_an_alarm_at_once() -> None:
+    bench = Bench()
+    bench.edge("alarm-1", False, initial=True)
+    for _ in range(20):
+        bench.health("alarm-1", "open", "line 3")
+        bench.health("alarm-1", "good")
+    bench.edge("alarm-1", True)
+    bench.wait(0.05)
+    assert len(bench.of("alarm.panic")) == 1
