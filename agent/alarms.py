@@ -51,6 +51,9 @@ class Case:
     first_s: float = inf
     last_s: float = -inf
     shown_s: float | None = None
+    rung_s: float | None = None
+    """When a siren was last to sound for it: at each press of a button, once for a contact until somebody has seen it,
+    so that a door in the wind does not wail all night; never for a test or a press of an earlier run."""
 
     @property
     def silent(self) -> bool:
@@ -100,15 +103,18 @@ class Alarms:
 
         Returns the case's id.
         """
-        id = self._recorder.new_id()
+        id, testing = self._recorder.new_id(), self._recorder.testing
         case = self.of(input_id)
         if case is None:
-            case = self.open[id] = Case(id, input_id, kind, 0, 0, test=self._recorder.testing)
+            case = self.open[id] = Case(id, input_id, kind, 0, 0, test=testing)
         case.count += presses
         case.last_seq = self._recorder.next_seq
         case.first_s, case.last_s = min(case.first_s, at.mono_s), at.mono_s
 
         def shown(now_s: float) -> None:
+            rings = case.rung_s is None or case.acknowledged or (KINDS[kind].latches and "merged" not in data)
+            if rings and not testing:
+                case.rung_s = now_s
             case.shown_s, case.acknowledged, case.delivered = now_s, False, False
 
         counted: AlarmData = {**data, "case": case.id, "count": case.count}

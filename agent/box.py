@@ -91,7 +91,8 @@ class Box:
             self._patrols,
             self._recorder,
         )
-        self._report = Report(config, self._recorder, self._zones, self._media, self._position)
+        self._outputs = Outputs(config.outputs, self._alarms, self._recorder, self._out)
+        self._report = Report(config, self._recorder, self._zones, self._media, self._outputs, self._position)
         timing = config.timing
         self._uplink = Uplink(
             self._new_outbox(opened),
@@ -110,12 +111,12 @@ class Box:
             self._media,
             self._uplink,
             self._supervision,
+            self._outputs,
             self._recorder,
             self._out,
         )
         self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder)
         self._keeping = Keeping(config, self._recorder, self._out)
-        self._outputs = Outputs(config.outputs, self._alarms, self._recorder, self._supervision, self._out)
         self._said_lost: set[str] = set()
 
     def _new_outbox(self, opened: "Opened") -> Outbox:
@@ -142,8 +143,13 @@ class Box:
         self._uplink.start(now.mono_s)
         self.tick(now)
 
+    def quiet(self, now: Stamp) -> None:
+        """The end of the run begins: each output to its safe state while its wire is there to set it."""
+        self._recorder.now = now
+        self._outputs.end()
+
     def stop(self, now: Stamp, end: LastEnd) -> None:
-        """The end of the run. `clean`: the last event, the lamps dark; else the box comes back at once."""
+        """The end of the run. `clean`: the last event; else the box comes back at once."""
         self._recorder.now = now
         self._zones.stop()
         self._central.tick(float("inf"))
@@ -153,7 +159,6 @@ class Box:
             self._recorder.keep({"last_end": end})
             return
         self._recorder.record("status.stopping", "box", {}, settings={"last_end": end})
-        self._outputs.end()
 
     def say_goodbye(self, now: Stamp) -> int | None:
         """Tells central that this session ends on purpose; the token of that message, None without a session."""
@@ -338,7 +343,7 @@ class Box:
     def _after(self) -> None:
         """What follows from all that was decided: the lamps, messages to send, what cannot be sent."""
         now_s = self._recorder.now.mono_s
-        self._outputs.update()
+        self._outputs.update(line_broken=self._supervision.shows)
         self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
         self._media.pump(self._uplink, alarm_under_way=self.alarm_under_way)
         unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []

@@ -18,8 +18,9 @@ from agent.inputs import Chatter
 from agent.mail import Action, Arrived, Say, Write
 from agent.media import Media
 from agent.models import CommandData
+from agent.outputs import Outputs
 from agent.ranges import Range
-from agent.recorder import Recorder
+from agent.recorder import Recorder, Then
 from agent.supervision import Supervision
 from agent.uplink import Uplink
 from agent.walktest import WALK_S_MAX, Walktest
@@ -46,6 +47,7 @@ class Central:
         media: Media,
         uplink: Uplink,
         supervision: Supervision,
+        outputs: Outputs,
         recorder: Recorder,
         out: list[Action],
     ) -> None:
@@ -53,7 +55,7 @@ class Central:
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
         self._alarms, self._walktest, self._media = alarms, walktest, media
-        self._uplink, self._supervision = uplink, supervision
+        self._uplink, self._supervision, self._outputs = uplink, supervision, outputs
         self._cameras = [camera.id for camera in config.cameras]
         self._recorder, self._out = recorder, out
         self._refusals, self._refusal, self._noise = Chatter(), "", Chatter()
@@ -148,9 +150,9 @@ class Central:
 
         id = self._recorder.new_id()
 
-        def done(data: CommandData) -> None:
+        def done(data: CommandData, then: Then | None = None) -> None:
             data["command"], data["verb"], data["by"] = command.id, command.verb, command.by
-            self._recorder.record("audit.command", "box", data, id=id, seen={command.id: command.expires_s})
+            self._recorder.record("audit.command", "box", data, id=id, then=then, seen={command.id: command.expires_s})
 
         if command.verb == "resend":
             done({"result": "done", "ranges": self._owe(command.data)})
@@ -177,6 +179,10 @@ class Central:
                 raise RefusedError(f"data.after_s: seconds, 0 to {AFTER_S_MAX}")
             done({"result": "done", "case": id})
             self._media.evidence.caused(id, "audit", [camera], self._recorder.now, after_s=after_s)
+        elif command.verb == "output":
+            wish = self._outputs.wish(command.data)
+            told: CommandData = {"result": "done", "output": wish.output, "state": wish.state, "for_s": wish.for_s}
+            done(told, lambda now_s: self._outputs.hold(wish, now_s))
         else:
             case = self._alarms.open.get(str(command.data.get("alarm")))
             if case is None:

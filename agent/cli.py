@@ -7,7 +7,7 @@ import select
 import sys
 from base64 import b64decode
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command("run", _run).add_argument("--config", type=Path, metavar="F", default=DEFAULT_CONFIG, help=t("cli.file"))
+    command("safe", _safe).add_argument("--config", type=Path, metavar="F", default=DEFAULT_CONFIG, help=t("cli.file"))
     command("check", _check, table=True).add_argument("file", type=Path, metavar="F", help=t("cli.file"))
     demo = command("demo", _demo, table=True)
     demo.add_argument("--once", action="store_true", help=t("cli.demo_once"))
@@ -107,6 +108,21 @@ def _run(args: argparse.Namespace) -> int:
     from agent.main import run
 
     return run(args.config)
+
+
+def _safe(args: argparse.Namespace) -> int:
+    from agent.config import load
+    from agent.main import take_lock
+    from agent.wires import make_safe
+
+    config = load(args.config)
+    with take_lock(config.state_dir) or nullcontext():  # without a disk there is no lock, and outputs all the same
+        problems = make_safe(config)
+    for problem in problems:
+        print(f"callbox: {problem}", file=sys.stderr)
+    if not problems:
+        print(t("cli.safe_done", count=len(config.outputs)))
+    return FAILED if problems else OK
 
 
 def _check(args: argparse.Namespace) -> int:

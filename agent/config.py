@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import Field, ValidationError, create_model
 
+from agent import config_rules
 from agent.config_codes import Patrol
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
 from agent.config_links import Link, Profile, Timing
@@ -92,6 +93,8 @@ def load(path: Path) -> Config:
     if document.errors or config is None:
         raise ConfigErrors(document.errors)
     config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
+    for at, found, allowed in config_rules.broken(config):
+        document.error(at, found, allowed)
     _try_drivers(document, config)
     try:
         config._site_key = site_key(config.key_file) if config.key_file else b""
@@ -268,6 +271,12 @@ def _cross_check(document: Document) -> None:
             if isinstance(camera, str) and camera not in cameras:
                 names, hint = _one_of(camera, cameras)
                 document.error((*at, "cameras", n), show(camera), names or t("config.no_cameras"), hint)
+    inputs = [_text(entry, "id") for entry, _ in entries("inputs")]
+    for entry, at in entries("outputs"):
+        answered = entry.get("inputs")
+        for n, name in enumerate(answered if isinstance(answered, list) else ()):
+            if isinstance(name, str) and name not in inputs:
+                document.error((*at, "inputs", n), show(name), *_one_of(name, inputs))
 
 
 def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:
@@ -341,11 +350,6 @@ def notices(config: Config) -> list[str]:
     ]
     said += [t("config.notice.masks", camera=camera.id) for camera in config.cameras if hide_all(camera.masks)]
     said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
-    said += [
-        t("config.notice.role", n=n, role=output.role)
-        for n, output in enumerate(config.outputs)
-        if output.role != "feedback"
-    ]
     return said
 
 

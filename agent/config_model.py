@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from agent.config_codes import Patrol
-from agent.config_errors import Fault, KeyPath
+from agent.config_errors import Fault, KeyPath, show
 from agent.config_links import TIMINGS, Link, Profile, Timing
 from agent.config_papers import Documents
 from agent.config_types import (
@@ -115,21 +115,35 @@ class Input(Wired):
 
 
 class Output(Wired):
-    """A lamp, buzzer, siren or relay. `keys`: the driver's Output."""
+    """A lamp, buzzer, siren, strobe or relay. `keys`: the driver's Output."""
 
     id: Name = Field(description="its name")
     driver: str = Field(description="id of the wire it hangs on")
-    role: Literal["feedback", "buzzer", "siren", "relay"] = Field(
-        description="what it is for; feedback: the lamp of who presses"
+    role: Literal["feedback", "buzzer", "siren", "strobe", "relay", "neighbour"] = Field(
+        description="what it is for; feedback: the lamp of who presses; relay: by command alone"
     )
     color: Literal["amber", "green", "red"] | None = Field(
         None, description="of a feedback lamp, where there are several"
     )
 
+    inputs: tuple[str, ...] = Field(
+        (), description="of a siren or strobe: ids of those that it answers; default: all alarms that are not silent"
+    )
+    longest_s: int = number(10, 900, "s", "a siren sounds for no longer in one go", 900)
+    safe: Literal["off", "on"] = Field(
+        "off", description="of a relay: how it stands without a command, and when the daemon is not there"
+    )
+
     @model_validator(mode="after")
-    def _color_of_a_lamp(self) -> Self:
-        if self.color and self.role != "feedback":
-            raise wrong(Fault(("color",), self.color, t("config.color")))
+    def _keys_of_its_role(self) -> Self:
+        roles = {"color": ("feedback",), "inputs": ("siren", "strobe"), "longest_s": ("siren",), "safe": ("relay",)}
+        faults = [
+            Fault((key,), show(getattr(self, key)), t("config.of_role", key=key, roles=", ".join(allowed)))
+            for key, allowed in roles.items()
+            if self.role not in allowed and getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if faults:
+            raise wrong(*faults)
         return self
 
     @property

@@ -309,6 +309,8 @@ class Loop:
             notify.stopping()
         else:
             notify.reloading()
+        self._box.quiet(self._clock.now())
+        self._execute()
         for wire in self._wires:
             wire.stop()
         for wire in self._wires:

@@ -62,6 +62,15 @@ class InputState(TypedDict):
     """whether its wire can be believed"""
 
 
+class OutputState(TypedDict):
+    """An output, as it is driven."""
+
+    role: Literal["feedback", "buzzer", "siren", "strobe", "relay", "neighbour"]
+    """what it is for"""
+    value: Literal["on", "off"]
+    """`on` also while a pattern has it off for a moment"""
+
+
 class Pending(TypedDict):
     """Events that central has not said that it stored, by class."""
 
@@ -97,6 +106,8 @@ class BoxState(TypedDict):
     pending: Pending
     """what is owed"""
     inputs: dict[str, InputState]
+    """by id"""
+    outputs: dict[str, OutputState]
     """by id"""
     trouble: list[str]
     """names of the troubles that stand: link, storage; input, stuck, ac and battery with an input's id; camera and
@@ -184,14 +195,14 @@ class CaptureWish(TypedDict):
 
 
 class OutputWish(TypedDict):
-    """Drives an output; never without an end. Refused by this version."""
+    """Holds an output; never without an end. Lamps of role `feedback` are nobody's to drive."""
 
     output: Name
     """the output's id"""
     state: Literal["on", "off"]
     """on or off"""
     for_s: float
-    """seconds until its end"""
+    """seconds until its end, more than 0 and at most 900; of a siren at most its `longest_s`"""
 
 
 class BulletinWish(TypedDict):

@@ -222,6 +222,12 @@ class CommandData(TypedDict):
     """the case that it was about"""
     ranges: NotRequired[list[Span]]
     """of `resend`: the ranges of boxseq that are owed again"""
+    output: NotRequired[str]
+    """of `output`: which one"""
+    state: NotRequired[Literal["on", "off"]]
+    """of `output`: how it is held"""
+    for_s: NotRequired[float]
+    """of `output`: for so many seconds from now"""
     count: NotRequired[Count]
     """how many were refused, when merged"""
     merged: NotRequired[Literal[True]]

@@ -8,6 +8,7 @@ from agent.events import rfc3339
 from agent.identity import b64
 from agent.media import Media
 from agent.messages import BoxState, Pending
+from agent.outputs import Outputs
 from agent.position import Position
 from agent.recorder import Recorder
 from agent.supervision import Supervision
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
 class Report:
     """Reads the other rooms of the box, and changes nothing."""
 
-    def __init__(self, config: "Config", recorder: Recorder, zones: Zones, media: Media, position: Position) -> None:
+    def __init__(
+        self,
+        config: "Config",
+        recorder: Recorder,
+        zones: Zones,
+        media: Media,
+        outputs: Outputs,
+        position: Position,
+    ) -> None:
         self._config, self._recorder, self._zones, self._media = config, recorder, zones, media
-        self._position = position
+        self._outputs, self._position = outputs, position
 
     def state(self) -> BoxState:
         """The payload of `{root}/state`, without its session."""
@@ -37,6 +46,8 @@ class Report:
             "seq": recorder.seq,
             "pending": cast(Pending, {**recorder.pending, "media_bytes": self._media.uploads.bytes}),
             "inputs": self._zones.state(),
+            # What is shown for a neighbour is the neighbour's to tell.
+            "outputs": {id: entry for id, entry in self._outputs.state().items() if entry["role"] != "neighbour"},
             "trouble": sorted(recorder.troubles),
             "key": b64(recorder.public),
             "time": rfc3339(recorder.now.wall_us),
@@ -56,6 +67,7 @@ class Report:
                 name: {**entry, "value": "hidden"} if name in silent else entry
                 for name, entry in state["inputs"].items()
             },
+            "outputs": self._outputs.state(),
             "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
             "position": self._position.place(self._recorder.now.mono_s),
             "open_alarms": len(alarms.shown),

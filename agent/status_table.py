@@ -26,6 +26,9 @@ def status_table(status: dict[str, Any]) -> str:
     for name, entry in status["inputs"].items():
         value, quality = t(f"cli.value_{entry['value']}"), t(f"cli.quality_{entry['quality']}")
         rows.append((t("cli.row_input"), f"{name}  {value}  {quality}"))
+    for name, output in status["outputs"].items():
+        role, value = t(f"cli.role_{output['role']}"), t(f"cli.value_{output['value']}")
+        rows.append((t("cli.row_output"), f"{name}  {role}  {value}"))
     if place := status.get("position"):
         rows.append((t("cli.row_position"), _place(place)))
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]

@@ -294,7 +294,7 @@ class Uplink:
         self._told = _health(state)
         limit = (self._limits.get("packet_bytes_max") or STATE_BYTES_MAX) - TOPIC_BYTES
         if len(canonical(state)) > limit:  # a broker that takes no larger packet would end the session for it
-            state["inputs"] = {}
+            state["inputs"], state["outputs"] = {}, {}
         if len(canonical(state)) > limit:
             state["trouble"] = state["trouble"][:1]
         self._publish("state", canonical(state), now_s, retain=True)
@@ -308,7 +308,9 @@ class Uplink:
 
 
 def _health(state: BoxState) -> object:
-    return state["trouble"], [entry["quality"] for entry in state["inputs"].values()]
+    """What of it is told at once. A lamp and a buzzer follow each press, which is told by itself."""
+    outputs = [entry["value"] for entry in state["outputs"].values() if entry["role"] not in ("feedback", "buzzer")]
+    return state["trouble"], [entry["quality"] for entry in state["inputs"].values()], outputs
 
 
 def will(session: str) -> bytes:

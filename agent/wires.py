@@ -21,6 +21,8 @@ BACKOFF_FIRST_S: Final = 0.25
 BACKOFF_MAX_S: Final = 2.0
 """A cable that is put back is noticed within this; to look for it costs next to nothing."""
 STABLE_S: Final = 30.0
+SAFE_S: Final = 5.0
+"""Of `callbox safe`, for all wires together: systemd waits for it before the box comes back."""
 
 
 class Wire:
@@ -117,6 +119,43 @@ class Wire:
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0 and not self._stop.wait(min(left_s, 1.0)):
             self.progress_s = time.monotonic()
+
+
+class _Leaving:
+    """A driver's `Host` that wants nothing but what was wished of its outputs."""
+
+    def emit(self, reading: Reading) -> None:
+        pass
+
+    def alive(self) -> bool:
+        return False
+
+
+def make_safe(config: "Config") -> list[str]:
+    """Sets each output to its safe state, and leaves its wire; where that failed, a line each."""
+    problems: dict[str, str] = {}
+
+    def leave(name: str, driver: Driver) -> None:
+        try:
+            driver.run(_Leaving())
+            del problems[name]
+        except DriverError as error:
+            problems[name] = str(error)
+        except Exception as error:  # noqa: BLE001  a fault in one driver leaves the outputs of the others
+            problems[name] = f"{name}: {type(error).__name__}: {error}; a fault in the driver: report it"
+
+    left = []
+    for wire in make_wires(config, lambda _name, _reading: None):
+        outputs = [output for output in config.outputs if output.driver == wire.name]
+        for output in outputs:
+            wire.set(output.id, output.safe == "on")
+        if outputs:
+            problems[wire.name] = f"{wire.name}: no answer within {SAFE_S:.0f} s; check the wire and its device"
+            left.append(threads.start(partial(leave, wire.name, wire.driver), f"safe-{wire.name}"))
+    until_s = time.monotonic() + SAFE_S
+    for thread in left:
+        thread.join(max(0.0, until_s - time.monotonic()))
+    return list(problems.values())
 
 
 def make_wires(config: "Config", put: Callable[[str, Reading], None]) -> list[Wire]:

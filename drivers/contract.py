@@ -10,7 +10,8 @@ The driver promises
   contact that changes faster than any hand: it may be told in fewer edges, and the others are counted in `noise`;
 - the level of each contact that it can read is emitted first after `run` starts, as an `initial` edge;
 - an input whose wire is good says so with its first reading: an edge, a code, or Health `good`;
-- garbage on the wire is counted in `noise` and skipped; a wire that is gone raises DriverError.
+- garbage on the wire is counted in `noise` and skipped; a wire that is gone raises DriverError;
+- when `run` returns, each output stands as `set` wished it before `alive` said False, also when that was at once.
 
 The agent promises
 - `run` has a thread of its own; when it raises DriverError, the inputs go to quality `offline`, and `run`

@@ -60,7 +60,7 @@ DESK = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 CENTRAL = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
 WALL_US = 1_795_311_200_123_456
 START_S = 1000.0
-VERBS = "acknowledge, close, test, resend, capture, output"
+VERBS = "acknowledge, close, test, resend, capture, output, bulletin"
 DESK_PUBLIC = b64(DESK.public_key().public_bytes_raw())
 
 YAML = f"""\

@@ -56,6 +56,7 @@ def test_after_a_stop_the_lamps_are_dark_and_stay_dark() -> None:
     bench.press("alarm-1")
     assert bench.lit == {"lamp"}
     bench.disk_works = False
+    bench.box.quiet(bench.stamp)
     bench.box.stop(bench.stamp, "clean")
     bench.act()
     assert bench.lit == set()

@@ -149,6 +149,7 @@ def test_the_state_is_as_in_the_contract() -> None:
         "journal": "9b1deb4d",
         "seq": 1,
         "pending": {"alarm": 0, "trouble": 0, "scan": 0, "status": 1, "audit": 0, "media_bytes": 0},
+        "outputs": {"lamp": {"role": "feedback", "value": "off"}},
         "trouble": [],
         "key": b64(BOX_KEY.public_key().public_bytes_raw()),
         "time": state["time"],

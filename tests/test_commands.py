@@ -79,7 +79,7 @@ def test_a_retained_command_is_refused_however_well_signed(bench: Bench) -> None
         ({"expires": "2027-01-01T00:00:00"}, "`expires` has no time zone"),
         ({"type": "callbox.command.list"}, "duty-desk may not list; it may acknowledge, close"),
         ({"type": "callbox.command.explode"}, "duty-desk may not explode"),
-        ({"type": "callbox.command.output"}, "this version does not do output"),
+        ({"type": "callbox.command.bulletin"}, "this version does not do bulletin"),
         ({"data": None}, "`data` must be an object"),
         ({"data": ["loop"]}, "`data` must be an object"),
         ({"data": {"what": True}}, "data.what"),

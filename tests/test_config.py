@@ -62,7 +62,8 @@ def test_files_count_from_the_folder_of_the_config(file: Path) -> None:
 
 @pytest.mark.parametrize("profile", ["dp4", "sp6", "relaxed"])
 def test_each_profile_keeps_its_promise_by_will_and_by_heartbeat(file: Path, profile: str) -> None:
-    timing = loaded(file, SMALL + f"profile: {profile}\n").timing
+    second = "  - url: mqtt://second.example\n"
+    timing = loaded(file, SMALL.replace("drivers:", f"{second}drivers:") + f"profile: {profile}\n").timing
     assert 1.5 * timing.keepalive_s <= timing.dead_s
     assert 3 * timing.heartbeat_s <= timing.dead_s
     assert timing.keepalive_s <= 20
@@ -163,14 +164,12 @@ def test_a_whole_config_has_nothing_to_be_noticed(file: Path) -> None:
 
 def test_what_is_allowed_and_unwise_or_idle_is_noticed(file: Path) -> None:
     idle = "cameras: [{id: c, source: /dev/video0}]\nretention: {days: 30}\n"
-    siren = "outputs: [{id: o, driver: gpio0, pin: 1, role: siren}]\n"
-    said = notices(loaded(file, SMALL.replace("mqtts://central.example", "mqtt://h") + idle + siren))
+    said = notices(loaded(file, SMALL.replace("mqtts://central.example", "mqtt://h") + idle))
     assert [notice.split(" ")[0].rstrip(":") for notice in said] == [
         "links[0]",
         "no",
         "no",
         "evidence.recipients",
-        "outputs[0]",
     ]
     assert notices(loaded(file, SMALL + "delivery: puback\n"))[0].startswith("delivery: puback counts")
 

@@ -78,6 +78,9 @@ OTHER: dict[str, Any] = {
     "outputs.driver": "gpio1",
     "outputs.role": "siren",
     "outputs.color": "red",
+    "outputs.inputs": [],
+    "outputs.longest_s": 180,
+    "outputs.safe": "on",
     "outputs.pin": 28,
     "outputs.active": "low",
     "cameras.id": "x",
@@ -171,7 +174,7 @@ def test_each_key_changes_the_config(file: Path, key: str) -> None:
             del entry[gone]
     if key == "inputs.signal":
         entry["kind"] = "battery"
-    if key in ("drivers.id", "drivers.type", "cameras.id", "outputs.role", "paths.type"):
+    if key in ("drivers.id", "drivers.type", "inputs.id", "cameras.id", "outputs.role", "paths.type"):
         # these are the names that other keys go by: the change is that they are missed
         assert mistakes(file, yaml.safe_dump(after, allow_unicode=True))
         return

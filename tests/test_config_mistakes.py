@@ -233,7 +233,32 @@ def test_a_mistyped_key_is_one_mistake_and_not_a_missing_one_too(file: Path) -> 
         (
             "panic}\n",
             "panic}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: siren, color: red}\n",
-            "9: outputs[0].color: found red; allowed: a color only with role: feedback",
+            "9: outputs[0].color: found 'red'; allowed: color only with role: feedback",
+        ),
+        (
+            "panic}\n",
+            "panic}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: strobe, longest_s: 20}\n",
+            "9: outputs[0].longest_s: found 20; allowed: longest_s only with role: siren",
+        ),
+        (
+            "panic}\n",
+            "panic}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: siren, longest_s: 901}\n",
+            "9: outputs[0].longest_s: found 901; ",
+        ),
+        (
+            "panic}\n",
+            'panic}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: siren, safe: "on"}\n',
+            "9: outputs[0].safe: found 'on'; allowed: safe only with role: relay",
+        ),
+        (
+            "panic}\n",
+            "panic}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: siren, inputs: [alarm-9]}\n",
+            "9: outputs[0].inputs[0]: found 'alarm-9'; allowed: alarm-1 (did you mean alarm-1?)",
+        ),
+        (
+            "panic}\n",
+            "holdup}\noutputs:\n  - {id: l, driver: gpio0, pin: 1, role: strobe, inputs: [alarm-1]}\n",
+            "9: outputs[0].inputs[0]: found 'alarm-1'; allowed: no input of kind holdup (rule silent-siren: ",
         ),
         (
             "gpio}\n",

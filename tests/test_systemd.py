@@ -226,6 +226,7 @@ def test_a_press_is_still_there_after_a_kill_and_the_chain_is_whole(installed: I
     box.run("sh", "-c", f"kill -KILL {pid}")
     installed.wait_armed(other_than=pid)
     assert installed.restarts() == before + 1
+    assert "Outputs in their safe state" in box.log("callbox"), "before it came back"
     assert installed.events()[: len(known)] == known
     box.run("callbox", "verify", *STATE)
 

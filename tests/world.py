@@ -261,6 +261,7 @@ class World:
         if self.box is None or self._stopping:
             return
         self._stopping = True
+        self.box.quiet(self.now())
         self.box.stop(self.now(), "clean")
         self._execute()
         self.later(2.0, self._stopped, self.life)
