@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from config_file import SMALL, english, file, loaded, mistakes
 
-from agent import config as config_module
-from agent import main
+from agent import config_notices, main
 from agent.config import missing_extras, notices
 
 __all__ = ["english", "file"]  # fixtures
@@ -54,7 +53,7 @@ def test_a_scanner_reads_by_itself_and_lets_no_camera_read(file: Path) -> None:
 def test_what_is_not_installed_for_it_is_noticed_by_check_and_at_the_start(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(config_module, "find_spec", lambda name: None if name == "rapidocr" else name)
+    monkeypatch.setattr(config_notices, "find_spec", lambda name: None if name == "rapidocr" else name)
     assert missing_extras(loaded(file, with_input("kind: scan, cameras: [front], read: [codes]"))) == []
     text = with_input("kind: scan, cameras: [front], read: [codes, mrz]") + "state_dir: /dev/null/none\n"
     config = loaded(file, text)
