@@ -291,6 +291,8 @@ def test_a_half_open_line_is_noticed_at_both_ends_within_the_time_of_the_profile
 ) -> None:
     lab, box = far
     box.config["profile"] = profile
+    if profile == "dp4":  # its times are those of a box without the word, which wants a second way
+        del box.config["profile"]
     box.write_config()
     peer = peers.enter_context(Peer(box.broker.port))
     box.power_on()

@@ -94,10 +94,11 @@ def our_box(directory: Path, backlog: int = 0, broker: Broker | None = None, **c
     inputs += [_gpio("reset", RESET, "reset"), _gpio("mad", MAD, "patrol") | {"debounce_ms": 20}]
     inputs += [{"id": "desk", "driver": "panel", "pressed": "^S:(?P<code>.+)$", "kind": "scan"}]
     broker = broker or Broker(directory=directory / "broker", persistence=True)
-    own: dict[str, Any] = {"inputs": inputs, "receipt_timeout_s": 10, "profile": "dp4", "central_key": None}
+    own: dict[str, Any] = {"inputs": inputs, "receipt_timeout_s": 10, "central_key": None}
     with RealBox(directory, broker=broker, **own | changes) as box:
         give_backlog(box.state_dir, backlog)
         box.config["links"] = [{"url": f"mqtt://127.0.0.1:{broker.port}"}]
+        del box.config["profile"]  # the times of dp4
         box.write_config()
         broker.start()
         yield box
