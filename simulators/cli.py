@@ -15,6 +15,7 @@ COMMANDS = {
     "press": "simulators.press",
     "line": "simulators.line",
     "surgard": "simulators.surgard",
+    "ad2": "simulators.ad2",
     "scanner": "simulators.scanner",
     "gps": "simulators.gps",
     "wan": "simulators.wan",

@@ -134,8 +134,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.set_defaults(func=lambda args: run(args.link, obey))
 
 
-def run(link: Path | None, obey: Callable[[LinePanel, str], str]) -> int:
-    """A panel that does what stdin says, until it is stopped; returns the exit code."""
+def run(
+    link: Path | None, obey: Callable[[LinePanel, str], str], begin: Callable[[LinePanel], None] | None = None
+) -> int:
+    """A panel that does what stdin says, until it is stopped; returns the exit code. begin: called once it is there."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         panel = LinePanel(link)
@@ -144,6 +146,8 @@ def run(link: Path | None, obey: Callable[[LinePanel, str], str]) -> int:
         return 1
     with panel, suppress(KeyboardInterrupt):
         print(panel.path, flush=True)
+        if begin:
+            begin(panel)
         for line in sys.stdin:
             print(obey(panel, line.rstrip("\n")), flush=True)
         until_stopped()  # the input has ended, the panel has not

@@ -22,6 +22,7 @@ from agent.export_streams import read_clip
 from agent.identity import Ed25519Signer, b64
 from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
+from drivers.ad2 import Ad2Input, Ad2Parser
 from drivers.gpsd import GpsdParser
 from drivers.http_auth import authorization
 from drivers.line import LineInput, LineParser
@@ -88,6 +89,23 @@ def nut(data: bytes) -> None:
     parser = NutParser("desk", {"mains": "on-battery", "low": "low"})
     parser.feed(data, 1.0)
     parser.feed(b'\nVAR desk ups.status "%s"\n' % data, 2.0)
+
+
+AD2_INPUTS = {
+    "door": Ad2Input(zone=8),
+    "fob": Ad2Input(rf="0123456", loop=1),
+    "roof": Ad2Input(expander="7,1"),
+    "panic": Ad2Input(cid=120),
+    "mains": Ad2Input(bit="ac"),
+}
+AD2 = Ad2Parser(AD2_INPUTS, 0.0)
+
+
+def ad2(data: bytes) -> None:
+    for parser in (AD2, Ad2Parser(AD2_INPUTS, 0.0)):
+        for now_s, piece in enumerate(pieces(data)):
+            parser.feed(piece, now_s)
+        parser.take_noise()
 
 
 SURGARD_INPUTS = {
@@ -208,6 +226,7 @@ def config(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
+    "ad2": ad2,
     "camera_words": camera_said,
     "clip": clip,
     "command": command,
@@ -229,6 +248,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 }
 
 SEEDS: dict[str, tuple[bytes, ...]] = {
+    "ad2": (
+        b'\x60[00010001001000000A--],008,[f70000008008000008000000000000],"ALARM 08 BACK DOOR"\r\n!boot\r\n!Ready\r\n',
+        b"\x09!RFX:0123456,80\r\n!EXP:07,01,01\r\n!REL:12,01,00\r\n!LRR:008,1,CID_1120,ff\r\n!LRR:008,1,ALARM_PANIC\r\n",
+    ),
     "camera_words": (
         b'{"files": [{"sha256": "%s", "plain_sha256": "%s", "media_type": "video/mp2t", "bytes": 9, "from_s": 1,'
         b' "to_s": 2, "ends_s": 2, "encrypted": "age"}], "through_s": 3}' % (b"a" * 64, b"b" * 64),

@@ -62,6 +62,8 @@ PURE = {
 }
 """What decides: values and the time in, values out."""
 PURE_DRIVERS = {
+    "ad2_text",
+    "ad2_zones",
     *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
     *("eol", "nmea", "scans", "storm", "supervised"),
 }
