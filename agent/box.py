@@ -15,6 +15,7 @@ from agent.identity import Signer
 from agent.keeping import Keeping
 from agent.link import Link
 from agent.mail import (
+    NEIGHBOUR,
     Acked,
     Action,
     Answered,
@@ -38,6 +39,7 @@ from agent.mail import (
 from agent.media import Media
 from agent.media_mail import FetchedFiles, FetchFiles, MediaMessage, OwedFile, SurveyedFiles, SurveyFiles
 from agent.models import CommandData, LastEnd
+from agent.neighbours import Neighbours
 from agent.outbox import Outbox
 from agent.outputs import Outputs
 from agent.patrols import Patrols
@@ -91,8 +93,11 @@ class Box:
             self._patrols,
             self._recorder,
         )
-        self._outputs = Outputs(config.outputs, self._alarms, self._recorder, self._out)
-        self._report = Report(config, self._recorder, self._zones, self._media, self._outputs, self._position)
+        self._neighbours = Neighbours(config.box.site, config.neighbours, self._recorder, self._out)
+        self._outputs = Outputs(config.outputs, self._alarms, self._neighbours, self._recorder, self._out)
+        self._report = Report(
+            config, self._recorder, self._zones, self._media, self._outputs, self._neighbours, self._position
+        )
         timing = config.timing
         self._uplink = Uplink(
             self._new_outbox(opened),
@@ -260,6 +265,8 @@ class Box:
                 self._central.receipt(message)
             case Arrived(topic="command"):
                 self._central.command(message)
+            case Arrived(topic=topic):
+                self._neighbours.arrived(topic.removeprefix(NEIGHBOUR), message)
             case _:
                 pass  # a late word of a journal or session that is no more
 
@@ -274,6 +281,7 @@ class Box:
         self._zones.tick(now.mono_s)
         self._walktest.tick(now.mono_s)
         self._central.tick(now.mono_s)
+        self._neighbours.tick(now.mono_s)
         if (reason := self._keeping.tick()) is not None:
             self._storage_failed(reason)
         if (reason := self._uplink.tick(now.mono_s)) is not None:
@@ -293,6 +301,7 @@ class Box:
             self._uplink.due_s(),
             self._alarms.due_s(now_s),
             self._outputs.due_s(),
+            self._neighbours.due_s(),
             self._keeping.due_s(),
             self._media.due_s(),
             self._timekeeping.due_s(),
@@ -336,6 +345,7 @@ class Box:
         if self._uplink.up(message, self._recorder.now.mono_s, self._recorder.seq):
             self._said_lost.clear()
             link = self._config.links[self._uplink.link.index]
+            self._neighbours.deaf(message.deaf)
             self._out.append(Say("info", f"link up: {link.host}:{link.port}, MQTT {message.protocol}"))
 
     # ---- what shows

@@ -74,7 +74,8 @@ class Command:
     data: Mapping[str, Any]
 
 
-def _parse(payload: bytes, retained: bool) -> dict[str, Any]:
+def parse(payload: bytes, retained: bool) -> dict[str, Any]:
+    """One JSON object from a broker. Raises RefusedError."""
     if retained:
         raise RefusedError("retained: it may be old; nothing but `state` is ever retained")
     if len(payload) > PAYLOAD_BYTES_MAX:
@@ -113,7 +114,7 @@ def ranges(value: object, most: int) -> tuple[Range, ...]:
 
 def read_receipt(payload: bytes, retained: bool, central_key: bytes | None) -> Receipt:
     """A receipt, signed by central where the config has its key. Raises RefusedError."""
-    message = _parse(payload, retained)
+    message = parse(payload, retained)
     if central_key is not None and not signed_by(central_key, message):
         raise RefusedError(
             "the signature is missing or not central's" if "sig" not in message else "the signature is not central's"
@@ -162,7 +163,7 @@ class Commands:
 
     def read(self, payload: bytes, retained: bool, wall_s: float) -> Command:
         """A command that may be done now, once: from here on its id is seen. Raises RefusedError."""
-        message = _parse(payload, retained)
+        message = parse(payload, retained)
         id, source, type = (clean(str(message.get(name, ""))[:200]) for name in ("id", "source", "type"))
         verb = type.removeprefix(VERB_PREFIX)
 

@@ -20,6 +20,7 @@ from agent.config_model import (
     Driver,
     Evidence,
     Input,
+    Neighbour,
     Operator,
     Output,
     Previews,
@@ -46,6 +47,7 @@ __all__ = [
     "Evidence",
     "Input",
     "Link",
+    "Neighbour",
     "Operator",
     "Output",
     "Patrol",
@@ -242,6 +244,7 @@ def _cross_check(document: Document) -> None:
         (("paths",), "id"),
         (("patrols",), "name"),
         (("operators",), "name"),
+        (("neighbours",), "box"),
     ):
         _once(document, ((_text(entry, name), (*at, name)) for entry, at in entries(*keys) if _text(entry, name)))
     for key in ONE_EACH:

@@ -237,6 +237,14 @@ class Operator(Keys):
     may: tuple[Verb, ...] = Field(description="the verbs allowed")
 
 
+class Neighbour(Keys):
+    """Another box of the site, whose alarms are shown here."""
+
+    box: Slug = Field(description="its id")
+    key: Ed25519Key = Field(description="its Ed25519 public key, base64url, as its `callbox keygen` prints it")
+    name: str = Field("", max_length=80, description="what people call it; default: nothing")
+
+
 class Position(Keys):
     """How often a box with a satellite receiver tells where it is."""
 
@@ -286,6 +294,9 @@ class Config(Keys):
     )
     patrols: tuple[Patrol, ...] = Field((), description="rounds of officers, who check in at a point")
     operators: tuple[Operator, ...] = Field((), description="whose commands the box obeys")
+    neighbours: tuple[Neighbour, ...] = Field(
+        (), max_length=16, description="boxes of the site whose alarms are shown by outputs of role neighbour"
+    )
     position: Position = Field(
         Position(every_s=600, every_m=200), description="how often a box with a satellite receiver tells where it is"
     )

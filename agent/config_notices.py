@@ -64,6 +64,8 @@ def notices(config: Config) -> list[str]:
         said.append(t("config.notice.central_key"))
     if not config.operators:
         said.append(t("config.notice.operators"))
+    if config.neighbours and not any(output.role == "neighbour" for output in config.outputs):
+        said.append(t("config.notice.neighbours"))
     if config.cameras and not config.evidence.recipients:
         said.append(t("config.notice.recipients"))
     said += missing_extras(config)

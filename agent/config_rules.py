@@ -28,6 +28,9 @@ def broken(config: "Config") -> Iterator[tuple[KeyPath, str, str]]:
         for m, name in enumerate(output.inputs):
             if KINDS[kinds[name]].silent:
                 yield ("outputs", n, "inputs", m), show(name), t("config.rule.silent_siren", kind=kinds[name])
+    for n, neighbour in enumerate(config.neighbours):
+        if neighbour.box == config.box.id:
+            yield ("neighbours", n, "box"), show(neighbour.box), t("config.rule.neighbour_itself")
     ways = len(config.links) + len(config.paths)
     if config.profile == "dp4" and "profile" in config.model_fields_set and ways < 2:
         yield ("profile",), t("config.rule.one_way"), t("config.rule.two_ways")

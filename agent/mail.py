@@ -6,12 +6,15 @@ it is from, so that a late word of an old one is told apart.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from agent.events import Event
 from agent.kinds import Cause, EventClass
 from agent.media_mail import MediaAction, MediaMessage, OwedFile
 from agent.ranges import Hole, Range
+
+NEIGHBOUR: Final = "neighbour/"
+"""How the topic of a neighbour's alarm begins, as the box is told it."""
 
 # ---- in
 
@@ -91,6 +94,8 @@ class SessionUp:
     protocol: Literal["5", "3.1.1"]
     receive_max: int | None = None
     packet_bytes_max: int | None = None
+    deaf: tuple[str, ...] = ()
+    """Neighbours that the broker does not let this box hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +123,16 @@ class Acked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of central's. topic: `receipt` or `command`."""
+    """A message of central's, or of a neighbour. topic: `receipt`, `command`, or `neighbour/` and the neighbour's id.
+
+    replayed: whoever sent it says that it comes out of a backlog.
+    """
 
     session: str
     topic: str
     payload: bytes
     retained: bool
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

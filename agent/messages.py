@@ -71,6 +71,21 @@ class OutputState(TypedDict):
     """`on` also while a pattern has it off for a moment"""
 
 
+class NeighbourStatus(TypedDict):
+    """A neighbour, as `callbox status` shows it; it is in no message."""
+
+    box: Name
+    """its id"""
+    name: str
+    """its name for people"""
+    alarms: list[str]
+    """types of what is shown for it, `callbox.` left out"""
+    refused: Count
+    """messages that were not its own, or made no sense"""
+    deaf: bool
+    """the broker does not let this box hear it"""
+
+
 class Pending(TypedDict):
     """Events that central has not said that it stored, by class."""
 

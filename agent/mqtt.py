@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent import threads
 from agent.commands import PAYLOAD_BYTES_MAX
 from agent.errors import BoxError, link_error
-from agent.mail import Acked, Answered, Arrived, Connect, Publish, SessionDown, SessionUp
+from agent.mail import NEIGHBOUR, Acked, Answered, Arrived, Connect, Publish, SessionDown, SessionUp
 from agent.paho_client import Client
 from agent.uplink import will
 
@@ -60,6 +61,10 @@ class Session:
         self._root, self._five = config.root, connect.protocol == "5"
         self._link, self._keepalive_s = config.links[connect.link], config.timing.keepalive_s
         self._media = connect.media
+        self._topics = {f"{self._root}/receipt": "receipt", f"{self._root}/command": "command"}
+        """What is subscribed to, by what the box calls it; of neighbours last."""
+        near = {f"callbox/1/{config.box.site}/{entry.box}/event/alarm": entry.box for entry in config.neighbours}
+        self._topics |= {topic: f"{NEIGHBOUR}{box}" for topic, box in near.items()}
         self._client_id = f"callbox-{config.box.site}-{config.box.id}{'-media' if self._media else ''}"
         self._expires = config.delivery == "receipt"
         self._answer = answer
@@ -254,19 +259,22 @@ class Session:
         if self._media:  # it only brings; what central says comes over the box's own session
             self._stand()
         else:
-            client.subscribe([(f"{self._root}/receipt", 1), (f"{self._root}/command", 1)])
+            client.subscribe([(topic, 1) for topic in self._topics])
 
     def _stand(self) -> None:
         self._stood = True
         self._answer(self._up)
 
     def _on_subscribe(self, client: paho.Client, _: Any, _mid: int, codes: list[ReasonCode], *_more: Any) -> None:
-        if refused := [str(code) for code in codes if code.is_failure]:
+        if refused := [str(code) for code in codes[:2] if code.is_failure]:
             self._reason = BoxError(
                 f"the broker refused the topics of this box: {refused[0]}", "check the broker's ACL"
             )
             client.disconnect()
             return
+        names = [name.removeprefix(NEIGHBOUR) for name in self._topics.values()]
+        deaf = tuple(name for name, code in zip(names[2:], codes[2:], strict=False) if code.is_failure)
+        self._up = replace(self._up, deaf=deaf)
         self._stand()
 
     def _on_disconnect(
@@ -289,9 +297,13 @@ class Session:
         self._acks.append(Acked(self.name, mid, 0))
 
     def _on_message(self, _client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        topic = message.topic.removeprefix(f"{self._root}/")
+        topic = self._topics.get(message.topic)
+        if topic is None:
+            return  # of a neighbour that the config had once: the broker remembers
+        replayed = ("replayed", "1") in getattr(message.properties, "UserProperty", ())
         # One byte more than is read is enough to refuse it; a queue of huge ones would be all memory there is.
-        self._answer(Arrived(self.name, topic, bytes(message.payload[: PAYLOAD_BYTES_MAX + 1]), message.retain))
+        payload = bytes(message.payload[: PAYLOAD_BYTES_MAX + 1])
+        self._answer(Arrived(self.name, topic, payload, message.retain, replayed))
 
 
 def probe(link: "Link", number: int, answer: Callable[[Answered], None]) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from agent.alarms import Alarms, Case
 from agent.commands import RefusedError
-from agent.feedback import EDGE_S, PATTERNS, SIRENS, STEADY, Feedback, Pattern, Show, Tones
+from agent.feedback import EDGE_S, NEIGHBOUR, PATTERNS, SIRENS, STEADY, Feedback, Pattern, Show, Tones
 from agent.mail import Action, SetOutput
 from agent.messages import OutputState
+from agent.neighbours import Neighbours
 from agent.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -76,11 +77,12 @@ class Outputs:
         self,
         entries: Sequence["Output"],
         alarms: Alarms,
+        neighbours: Neighbours,
         recorder: Recorder,
         out: list[Action],
     ) -> None:
         self._entries = {entry.id: entry for entry in entries}
-        self._alarms, self._recorder, self._out = alarms, recorder, out
+        self._alarms, self._neighbours, self._recorder, self._out = alarms, neighbours, recorder, out
         self._feedback, self._tones = Feedback(), Tones()
         self._told: set[tuple[Show, str, float]] | None = None
         """What the buzzer has told: show, case, second of the press."""
@@ -179,6 +181,9 @@ class Outputs:
                 since_s = bell.since_s or now_s
         elif entry.role == "strobe":
             pattern = STEADY if any(case.shown_s is not None for case in answered) else None
+        elif entry.role == "neighbour":
+            if (shown_s := self._neighbours.since_s) is not None:
+                pattern, since_s = NEIGHBOUR, shown_s
         elif entry.safe == "on":
             pattern = STEADY
         if pattern is None:

@@ -8,6 +8,7 @@ from agent.events import rfc3339
 from agent.identity import b64
 from agent.media import Media
 from agent.messages import BoxState, Pending
+from agent.neighbours import Neighbours
 from agent.outputs import Outputs
 from agent.position import Position
 from agent.recorder import Recorder
@@ -29,10 +30,11 @@ class Report:
         zones: Zones,
         media: Media,
         outputs: Outputs,
+        neighbours: Neighbours,
         position: Position,
     ) -> None:
         self._config, self._recorder, self._zones, self._media = config, recorder, zones, media
-        self._outputs, self._position = outputs, position
+        self._outputs, self._neighbours, self._position = outputs, neighbours, position
 
     def state(self) -> BoxState:
         """The payload of `{root}/state`, without its session."""
@@ -68,6 +70,7 @@ class Report:
                 for name, entry in state["inputs"].items()
             },
             "outputs": self._outputs.state(),
+            "neighbours": self._neighbours.status(),
             "trouble": {name: reason for name, reason in self._recorder.troubles.items() if name not in stuck},
             "position": self._position.place(self._recorder.now.mono_s),
             "open_alarms": len(alarms.shown),

@@ -31,6 +31,7 @@ def status_table(status: dict[str, Any]) -> str:
         rows.append((t("cli.row_output"), f"{name}  {role}  {value}"))
     if place := status.get("position"):
         rows.append((t("cli.row_position"), _place(place)))
+    rows += [(t("cli.row_neighbour"), _neighbour(neighbour)) for neighbour in status["neighbours"]]
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
@@ -46,6 +47,16 @@ def _way(way: dict[str, Any]) -> str:
 def _place(place: dict[str, Any]) -> str:
     shown = t("cli.place", **place) if "lat" in place else t("cli.place_unknown")
     return f"{shown}  {t('cli.place_stale')}" if "stale" in place else shown
+
+
+def _neighbour(neighbour: dict[str, Any]) -> str:
+    shown = [neighbour["box"], *([neighbour["name"]] if neighbour["name"] else [])]
+    shown.append(", ".join(neighbour["alarms"]) or t("cli.neighbour_quiet"))
+    if neighbour["deaf"]:
+        shown.append(t("cli.neighbour_deaf"))
+    if neighbour["refused"]:
+        shown.append(t("cli.neighbour_refused", refused=neighbour["refused"]))
+    return "  ".join(shown)
 
 
 def _camera(camera: dict[str, Any]) -> str:

@@ -13,13 +13,20 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from pathlib import Path
+from random import Random
 
 from agent import camera_words
 from agent.canonical import canonical
 from agent.commands import Commands, RefusedError, ranges, read_receipt
 from agent.config import ConfigErrors, load
+from agent.config_model import Neighbour
+from agent.events import Stamp
 from agent.export_streams import read_clip
 from agent.identity import Ed25519Signer, b64
+from agent.journal import Journal
+from agent.mail import Arrived
+from agent.neighbours import Neighbours
+from agent.recorder import Recorder
 from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
 from drivers.ad2 import Ad2Input, Ad2Parser
@@ -202,6 +209,22 @@ def command(data: bytes) -> None:
                 COMMANDS.read(json.dumps(signed).encode(), False, 1.8e9)
 
 
+NEAR = Neighbour.model_validate({"box": "box", "key": b64(KEY.public)})
+RECORDER = Recorder("/callbox/site/other", Journal(None).opened(), KEY, "5f0c2a9e", Stamp(1.0, 1), Random(7), [])
+NEIGHBOURS = Neighbours("site", [NEAR], RECORDER, [])
+
+
+def neighbour(data: bytes) -> None:
+    """What is a JSON object is signed and given what an alarm has."""
+    NEIGHBOURS.arrived("box", Arrived("s", "neighbour/box", data, retained=False))
+    with suppress(ValueError, RecursionError):
+        if isinstance(alarm := json.loads(data), dict):
+            alarm = {"source": "/callbox/site/box", "type": "callbox.alarm.panic", "data": {}, **alarm}
+            alarm.pop("sig", None)
+            signed = json.dumps({**alarm, "sig": b64(KEY.sign(canonical(alarm)))}).encode()
+            NEIGHBOURS.arrived("box", Arrived("s", "neighbour/box", signed, retained=False))
+
+
 def seqs(data: bytes) -> None:
     with suppress(ValueError, RecursionError):
         ranges(json.loads(data), 1000)
@@ -237,6 +260,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "mrz": find_mrz,
     "multipart": multipart,
     "nal": check_nal,
+    "neighbour": neighbour,
     "ranges": seqs,
     "receipt": receipt,
     "gpsd": gpsd,
@@ -267,6 +291,10 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b'{"id": "1", "type": "callbox.command.close", "expires": "2100-01-01T00:00:00Z", "data": {"alarm": "1"}}',
     ),
     "config": ((ROOT / "config/button.yaml").read_bytes(), (ROOT / "config/box.example.yaml").read_bytes()),
+    "neighbour": (
+        b'{"id": "1", "time": "2026-11-22T01:33:20Z", "timequality": "synced",'
+        b' "data": {"transition": "raised", "case": "1", "by": "reset", "test": false}}',
+    ),
     "http_auth": (
         b'Digest realm="cam", nonce="1f", qop="auth,auth-int", algorithm=SHA-256-sess, opaque="a"\nBasic realm="x"',
     ),

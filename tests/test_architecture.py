@@ -40,6 +40,7 @@ PURE = {
     "models_evidence",
     "models_position",
     "models_scans",
+    "neighbours",
     "outbox",
     "outputs",
     "papers",

@@ -71,12 +71,16 @@ def members(tmp_path: Path) -> Iterator[dict[str, Member]]:
     for shipped, here in {
         "listener 8883": f"user root\nlistener {port} 127.0.0.1",
         "/etc/mosquitto/certs": str(tmp_path),
-        "/etc/mosquitto/callbox.acl": str(FOLDER / "callbox.acl"),
+        "/etc/mosquitto/callbox.acl": str(tmp_path / "callbox.acl"),
         "/var/lib/mosquitto": str(tmp_path),
     }.items():
         assert shipped in config
         config = config.replace(shipped, here)
     (tmp_path / "mosquitto.conf").write_text(config, encoding="utf-8")
+    acl = (FOLDER / "callbox.acl").read_text(encoding="utf-8")
+    neighbours = f"#user {BOX}\n#topic read callbox/1/{OTHER}/event/alarm\n"
+    assert neighbours in acl
+    (tmp_path / "callbox.acl").write_text(acl.replace(neighbours, neighbours.replace("#", "")), encoding="utf-8")
     argv = [str(mosquitto()), "-c", str(tmp_path / "mosquitto.conf")]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(argv, stderr=log) as process:
         try:
@@ -128,3 +132,23 @@ def test_a_box_has_its_own_topics_and_no_others(members: dict[str, Member]) -> N
         assert other.came.get(timeout=DEADLINE_S) == f"callbox/1/{OTHER}/{topic}"
     assert joker.came.empty()
     assert central.publish(f"callbox/1/{BOX}/event/alarm") == NOT_AUTHORIZED
+
+
+def test_a_box_hears_the_alarms_of_the_neighbours_that_are_named_and_nothing_else_of_them(
+    members: dict[str, Member],
+) -> None:
+    box, other, joker = members[BOX], members[OTHER], members["+/+"]
+    for member in (box, joker):
+        member.subscribe(f"callbox/1/{OTHER}/#")
+    other.subscribe(f"callbox/1/{BOX}/event/alarm")
+    for topic in ("event/status", "state", "event/alarm"):
+        assert other.publish(f"callbox/1/{OTHER}/{topic}") in (0, NOBODY_LISTENS)
+    assert box.came.get(timeout=DEADLINE_S) == f"callbox/1/{OTHER}/event/alarm"
+    box.publish(f"callbox/1/{BOX}/event/alarm")
+    # what is not for them would have come before their own
+    for member, own in ((box, BOX), (other, OTHER)):
+        member.subscribe(f"callbox/1/{own}/#")
+        members["central"].publish(f"callbox/1/{own}/command")
+        assert member.came.get(timeout=DEADLINE_S) == f"callbox/1/{own}/command"
+    assert box.publish(f"callbox/1/{OTHER}/event/alarm") == NOT_AUTHORIZED
+    assert joker.came.empty()
