@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from drivers.contract import Code, Health, Host, Paper
-from drivers.scans import CODE_BYTES_MAX, REPEAT_MS, Encoding, ScanInput, Scans, check_common
+from drivers.scans import CODE_BYTES_MAX, HALF_S, REPEAT_MS, Encoding, ScanInput, Scans, check_common
 from drivers.serial_port import SerialPort
 
 READ_WAIT_S: Final = 0.5
-HALF_S: Final = 5.0
-"""A code whose end has not come by then never had one: the next is not to be taken for its end."""
 END: Final = re.compile(rb"[\r\n\x03]")  # in no encoding here is one of them a part of a character
 STX: Final = b"\x02"
 

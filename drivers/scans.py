@@ -19,6 +19,8 @@ CODE_BYTES_MAX: Final = 8000
 """The largest QR code has 7,089 digits (ISO/IEC 18004)."""
 ZONE_LINES_S: Final = 1.0
 """A scanner sends the lines of one zone within this: 44 characters take 50 ms at 9600 bit/s, pauses come on top."""
+HALF_S: Final = 5.0
+"""A code whose end has not come by then never had one: the next is not to be taken for its end."""
 REPEAT_MS: Final = 500
 
 Encoding = Literal["auto", "utf-8", "gbk", "latin-1"]

@@ -31,6 +31,7 @@ from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
 from drivers.ad2 import Ad2Input, Ad2Parser
 from drivers.gpsd import GpsdParser
+from drivers.hid import HidOptions, Keys
 from drivers.http_auth import authorization
 from drivers.line import LineInput, LineParser
 from drivers.multipart import Multipart
@@ -127,6 +128,12 @@ def surgard(data: bytes) -> None:
         for piece in pieces(data):
             parser.feed(piece, 1.0)
         parser.take_noise()
+
+
+def hid(data: bytes) -> None:
+    keys = Keys({"desk": ScanInput()}, HidOptions("/dev/null"))
+    for now_s, piece in enumerate(pieces(data)):
+        keys.feed(piece, now_s * 9.0)
 
 
 # ---- cameras
@@ -254,6 +261,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "clip": clip,
     "command": command,
     "config": config,
+    "hid": hid,
     "http_auth": http_auth,
     "jpeg": check_jpeg,
     "line": line,

@@ -44,6 +44,7 @@ OTHER: dict[str, Any] = {
     "drivers.heartbeat_s": 60,
     "drivers.encoding": "gbk",
     "drivers.repeat_ms": 600,
+    "drivers.device": "/x",
     "drivers.end_ms": 100,
     "drivers.select": 1,
     "drivers.tcp": "10.0.0.5:99",

@@ -18,8 +18,8 @@ from mrz.generator.td3 import TD3CodeGenerator
 from test_mrz import LONG_TD1, LONG_TD2, MRVA, MRVB, TD1, TD2, TD3
 
 from drivers.contract import Code, Driver, Health, Paper, Reading
-from drivers.scanner import HALF_S, ScannerDriver, ScannerOptions, ScannerParser
-from drivers.scans import CODE_BYTES_MAX, ZONE_LINES_S, ScanInput
+from drivers.scanner import ScannerDriver, ScannerOptions, ScannerParser
+from drivers.scans import CODE_BYTES_MAX, HALF_S, ZONE_LINES_S, ScanInput
 from simulators.line import LinePanel, unescape
 from simulators.scanner import obey
 

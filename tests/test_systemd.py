@@ -157,7 +157,7 @@ def test_the_daemon_is_its_own_user_with_the_device_groups_and_no_capability(ins
     )
     numbers = {
         name: installed.box.run("getent", "group", name).stdout.split(":")[2]
-        for name in ("callbox", "dialout", "gpio", "spi", "video")
+        for name in ("callbox", "dialout", "gpio", "input", "spi", "video")
     }
     assert status["Gid"].split() == [numbers["callbox"]] * 4
     assert sorted(status["Groups"].split()) == sorted(numbers.values())
