@@ -288,7 +288,19 @@ def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:
 
 
 def schema(
-    types: tuple[str, ...] = ("gpio", "hid", "line", "mcp3008", "scanner", "gps", "gpsd", "nut", "surgard", "ad2"),
+    types: tuple[str, ...] = (
+        "gpio",
+        "hid",
+        "line",
+        "mcp3008",
+        "scanner",
+        "gps",
+        "gpsd",
+        "nut",
+        "surgard",
+        "ad2",
+        "modbus",
+    ),
 ) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
     root = Config.model_json_schema()

@@ -18,6 +18,7 @@ COMMANDS = {
     "ad2": "simulators.ad2",
     "scanner": "simulators.scanner",
     "gps": "simulators.gps",
+    "modbus": "simulators.modbus",
     "wan": "simulators.wan",
     "broker": "simulators.broker",
     "camera": "simulators.camera",

@@ -34,6 +34,7 @@ from drivers.gpsd import GpsdParser
 from drivers.hid import HidOptions, Keys
 from drivers.http_auth import authorization
 from drivers.line import LineInput, LineParser
+from drivers.modbus_frame import Request, RtuReader, TcpReader
 from drivers.multipart import Multipart
 from drivers.nmea import NmeaParser
 from drivers.nut import NutParser
@@ -134,6 +135,20 @@ def hid(data: bytes) -> None:
     keys = Keys({"desk": ScanInput()}, HidOptions("/dev/null"))
     for now_s, piece in enumerate(pieces(data)):
         keys.feed(piece, now_s * 9.0)
+
+
+def modbus_rtu(data: bytes) -> None:
+    reader = RtuReader(Request(1, 2, 0, 8))
+    for at in range(0, len(data), 7):
+        reader.feed(data[at : at + 7])
+    reader.end()
+
+
+def modbus_tcp(data: bytes) -> None:
+    reader = TcpReader()
+    with suppress(ValueError):  # the driver opens a new connection
+        for at in range(0, len(data), 7):
+            reader.feed(data[at : at + 7], Request(1, 4, 0, 2), 1)
 
 
 # ---- cameras
@@ -265,6 +280,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http_auth": http_auth,
     "jpeg": check_jpeg,
     "line": line,
+    "modbus-rtu": modbus_rtu,
+    "modbus-tcp": modbus_tcp,
     "mrz": find_mrz,
     "multipart": multipart,
     "nal": check_nal,

@@ -66,7 +66,7 @@ PURE_DRIVERS = {
     "ad2_text",
     "ad2_zones",
     *("avi", "camera_reads", "frame_clock", "jpeg", "mpegts", "mrz", "nal", "packet_ring", "packets"),
-    *("eol", "nmea", "scans", "storm", "supervised"),
+    *("eol", "modbus_bus", "modbus_frame", "nmea", "scans", "storm", "supervised"),
 }
 """The same in the camera process, and in drivers."""
 EXPORT_READS = ("drivers.jpeg", "drivers.nal", "drivers.packets.Codec")

@@ -53,7 +53,7 @@ TWELVE_AND_ONE = [
     "in this file, name a username_file and a password_file for a link",
     "box.yaml:6: links[1].ca: found mqtt://; allowed: ca only with mqtts:// or wss://",
     "box.yaml:7: profile: found 'dp5'; allowed: dp4, sp6, relaxed (did you mean dp4?)",
-    f"box.yaml:10: drivers[1].type: found 'modbis'; allowed: {INSTALLED}",
+    f"box.yaml:10: drivers[1].type: found 'modbis'; allowed: {INSTALLED} (did you mean modbus?)",
     f"box.yaml:12: inputs[0].kind: found 'panik'; allowed: {KIND_NAMES} (did you mean panic?)",
     "box.yaml:12: inputs[0].pin: found 99, allowed is a BCM number from 0 to 53",
     "box.yaml:15: inputs[1].pin: found '18'; allowed: a whole number",

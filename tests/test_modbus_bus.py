@@ -1,0 +1,408 @@
+"""What a Modbus bus is asked when, and what its answers tell: in virtual time, at the pace of a line of 9600 bit/s."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.contract import Edge, Health, Reading
+from drivers.modbus_bus import COILS_S, RETRY_MAX_S, ROUND_S, Bus, Point, Sensor, pulses
+from drivers.modbus_frame import BAD_CRC, ON, SILENT, WRITE_COIL, Missed, Outcome, Refused, Request, Values
+
+ANSWER_S = 0.032
+"""A request and its answer at 9600 bit/s."""
+TIMEOUT_S = 0.1
+
+
+class World:
+    """Modules with eight contacts, counters and coils each, and the time. faults: what a unit says instead."""
+
+    def __init__(self, inputs: dict[str, tuple[Point, Sensor]], outputs: dict[str, Point] | None = None) -> None:
+        self.bus = Bus(inputs, outputs or {})
+        self.now_s = 0.0
+        self.bits: dict[tuple[int, int], int] = {}
+        self.coils: dict[tuple[int, int], int] = {}
+        self.counts: dict[tuple[int, int], int] = {}
+        self.faults: dict[int, Outcome] = {}
+        self.asked: list[tuple[float, Request]] = []
+        self.readings: list[Reading] = []
+
+    def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> list[Reading]:
+        """What is told in this time."""
+        end_s, self.readings = self.now_s + seconds, []
+        while self.now_s < end_s and not until():
+            if (request := self.bus.next(self.now_s)) is None:
+                self.now_s += max(self.bus.wait_s(self.now_s), 0.001)
+                continue
+            self.asked.append((self.now_s, request))
+            outcome = self.faults.get(request.unit) or self.answer(request)
+            self.now_s += TIMEOUT_S if isinstance(outcome, Missed) else ANSWER_S
+            self.readings += self.bus.told(outcome, self.now_s)
+        return self.readings
+
+    def answer(self, request: Request) -> Outcome:
+        if request.function == WRITE_COIL:
+            self.coils[request.unit, request.address] = int(request.value == ON)
+            return Values(())
+        table = {1: self.coils, 2: self.bits, 4: self.counts, 3: self.counts}[request.function]
+        places = range(request.address, request.address + request.value)
+        return Values(tuple(table.get((request.unit, place), 0) for place in places))
+
+    def times(self, unit: int, function: int = 2) -> list[float]:
+        return [at for at, request in self.asked if (request.unit, request.function) == (unit, function)]
+
+    def gaps(self, unit: int) -> list[float]:
+        times = self.times(unit)
+        return [b - a for a, b in pairwise(times)]
+
+
+def contact(unit: int, channel: int, name: str = "", *, closed: bool = False) -> tuple[Point, Sensor]:
+    sensor = Sensor(name or f"{unit}/{channel}", closed=closed, counter=False)
+    return Point(unit, "discrete", channel - 1), sensor
+
+
+def counter(unit: int, channel: int, name: str) -> tuple[Point, Sensor]:
+    return Point(unit, "input", channel - 1), Sensor(name, closed=False, counter=True)
+
+
+def modules(*units: int) -> World:
+    return World({f"{unit}/3": contact(unit, 3) for unit in units})
+
+
+def edges(readings: list[Reading]) -> list[tuple[str, bool, bool]]:
+    return [(each.input, each.active, each.initial) for each in readings if isinstance(each, Edge)]
+
+
+def healths(readings: list[Reading]) -> list[tuple[str, str, str]]:
+    return [(each.input, each.quality, each.reason) for each in readings if isinstance(each, Health)]
+
+
+# ---- levels
+
+
+def test_each_level_comes_first_as_found_and_then_as_changed() -> None:
+    world = modules(1)
+    world.bits[1, 2] = 1
+    assert edges(world.run(1)) == [("1/3", True, True)]
+    world.bits[1, 2] = 0
+    assert edges(world.run(1)) == [("1/3", False, False)]
+    assert world.run(5) == []
+
+
+def test_a_contact_that_is_closed_at_rest_is_active_when_it_opens() -> None:
+    world = World({"door": contact(1, 3, "door", closed=True)})
+    assert edges(world.run(1)) == [("door", True, True)]
+    world.bits[1, 2] = 1
+    assert edges(world.run(1)) == [("door", False, False)]
+
+
+def test_contacts_side_by_side_are_one_request_and_others_are_not() -> None:
+    points = [contact(1, 8), contact(1, 1), contact(2, 1), contact(1, 65), counter(1, 1, "n")]
+    world = World({sensor._name: (point, sensor) for point, sensor in points})
+    world.run(ROUND_S)
+    assert [request for _, request in world.asked] == [
+        Request(1, 2, 0, 8),
+        Request(1, 2, 64, 1),
+        Request(1, 4, 0, 1),
+        Request(2, 2, 0, 1),
+    ]
+
+
+def test_six_modules_are_all_asked_within_200_ms() -> None:
+    world = modules(1, 2, 3, 4, 5, 6)
+    world.run(10)
+    assert max(gap for unit in range(1, 7) for gap in world.gaps(unit)) <= 0.2
+
+
+@pytest.mark.parametrize("starts_ms", range(0, 200, 20))
+def test_a_press_of_400_ms_is_seen_at_whatever_instant_it_begins(starts_ms: int) -> None:
+    world = modules(1, 2, 3, 4, 5, 6)
+    world.run(1 + starts_ms / 1000)
+    world.bits[6, 2] = 1
+    pressed = world.run(0.4)
+    world.bits[6, 2] = 0
+    assert edges(pressed + world.run(0.4)) == [("6/3", True, False), ("6/3", False, False)]
+
+
+# ---- modules that do not answer
+
+
+def test_a_module_that_is_silent_slows_the_others_by_its_timeout_and_no_more() -> None:
+    world = modules(1, 2, 3, 4, 5, 6)
+    world.run(1)
+    world.faults[4] = SILENT
+    world.run(60)
+    assert max(world.gaps(1)) <= 5 * ANSWER_S + TIMEOUT_S + 1e-9
+    slowed = [gap for gap in world.gaps(1) if gap > 0.2]
+    assert len(slowed) <= 60 / RETRY_MAX_S + 5
+
+
+def test_a_bus_whose_modules_all_died_but_one_goes_on_at_its_pace_and_one_timeout() -> None:
+    world = modules(1, 2, 3, 4, 5, 6)
+    world.run(1)
+    world.faults |= dict.fromkeys(range(2, 7), SILENT)
+    world.run(2)  # each has been missed once
+    before = len(world.times(1))
+    world.run(60)
+    assert max(world.gaps(1)[before:]) <= ROUND_S + TIMEOUT_S + ANSWER_S
+
+
+def test_one_bad_frame_is_no_trouble_and_the_next_round_asks_again() -> None:
+    world = modules(1)
+    world.run(1)
+    world.faults[1] = BAD_CRC
+    world.run(2, lambda: world.bus._units[1].misses == 1)
+    del world.faults[1]
+    assert world.run(1) == []
+    assert max(world.gaps(1)) <= ROUND_S + TIMEOUT_S + ANSWER_S
+    assert world.bus.take_noise() == 1
+
+
+def test_a_module_that_is_gone_is_offline_within_a_second_with_the_reason_once_and_back_with_its_level() -> None:
+    world = modules(1, 2)
+    world.run(1)
+    world.faults[2] = SILENT
+    assert healths(world.run(1)) == [("2/3", "offline", f"unit 2: {SILENT.reason}")]
+    assert world.run(30) == []
+    world.bits[2, 2] = 1
+    del world.faults[2]
+    back = world.run(RETRY_MAX_S + ROUND_S + ANSWER_S)
+    assert edges(back) == [("2/3", True, True)]
+
+
+def test_a_module_that_nobody_heard_since_the_start_is_offline_too() -> None:
+    world = modules(1, 2)
+    world.faults[2] = SILENT
+    assert [health[:2] for health in healths(world.run(2))] == [("2/3", "offline")]
+
+
+def test_another_fault_is_told_as_another_reason() -> None:
+    world = modules(1)
+    world.faults[1] = SILENT
+    world.run(3)
+    world.faults[1] = BAD_CRC
+    assert healths(world.run(5)) == [("1/3", "offline", f"unit 1: {BAD_CRC.reason}")]
+
+
+def test_an_exception_costs_only_the_inputs_that_it_is_about_and_slows_nobody() -> None:
+    world = World({"ok": contact(1, 1, "ok"), "far": contact(1, 200, "far")})
+    refusing = world.answer
+    world.answer = lambda request: Refused(2) if request.address == 199 else refusing(request)  # type: ignore[method-assign]
+    readings = world.run(2)
+    assert edges(readings) == [("ok", False, True)]
+    assert healths(readings) == [
+        ("far", "offline", "unit 1: exception 2, illegal address: this module has no such channel")
+    ]
+    assert max(world.gaps(1)) <= 0.2
+
+
+def test_a_gateway_that_says_that_nothing_answers_behind_it_counts_as_silence() -> None:
+    world = modules(1, 2)
+    world.run(1)
+    world.faults[2] = Refused(11)
+    world.run(20)
+    assert len(world.times(2)) < 30
+    assert world.bus.take_noise() == 0
+
+
+def test_a_silent_unit_is_not_waited_for_once_more_in_the_same_round() -> None:
+    world = World({"a": contact(1, 1, "a"), "b": contact(1, 100, "b"), "c": contact(2, 1, "c")})
+    world.faults[1] = SILENT
+    world.run(ROUND_S + ANSWER_S)
+    assert [request.unit for _, request in world.asked] == [1, 2]
+
+
+def test_the_bus_is_dead_when_no_unit_answers() -> None:
+    world = modules(1, 2)
+    world.faults[1] = SILENT
+    world.run(5)
+    assert not world.bus.dead
+    world.faults[2] = SILENT
+    world.run(5)
+    assert world.bus.dead
+    assert not Bus({}, {}).dead
+
+
+# ---- counters
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "passed_s", "presses"),
+    [
+        (7, 7, 0.1, 0),
+        (7, 8, 0.1, 1),
+        (7, 12, 0.1, 5),
+        (65534, 3, 0.1, 5),
+        (41234, 0, 2.0, 0),
+        (41234, 2, 2.0, 2),
+        (5, 0, 2.0, 0),
+        (5, 3, 2.0, 3),
+        (0, 40000, 0.1, None),
+        (40000, 20000, 2.0, None),
+        (7, 507, 0.1, None),
+        (7, 507, 10.0, 500),
+        (7, 2007, 86400.0, None),
+    ],
+)
+def test_a_count_is_presses_over_its_wrap_and_after_a_reset_and_never_65_thousand(
+    before: int, now: int, passed_s: float, presses: int | None
+) -> None:
+    assert pulses(before, now, passed_s) == presses
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.floats(0, 1e6))
+def test_no_two_counts_are_more_presses_than_a_hand_can_do(before: int, now: int, passed_s: float) -> None:
+    presses = pulses(before, now, passed_s)
+    assert presses is None or 0 <= presses <= min(1000, 100 * (passed_s + 0.1))
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.integers(0, 0xFFFF), st.integers(0, 10))
+def test_presses_between_two_looks_are_counted_wherever_the_counter_stands(before: int, presses: int) -> None:
+    assert pulses(before, (before + presses) & 0xFFFF, 0.1) == presses
+
+
+def test_what_a_module_counted_between_two_looks_are_presses() -> None:
+    world = World({"n": counter(1, 1, "n")})
+    world.counts[1, 0] = 500
+    assert world.run(1) == [Health("n", "good", "", world.readings[0].seen_s)]
+    world.counts[1, 0] = 502
+    told = world.run(1)
+    assert edges(told) == [("n", True, False), ("n", False, False)] * 2
+    assert all(edge.settled for edge in told if isinstance(edge, Edge))
+
+
+def test_what_was_counted_while_the_module_was_unreachable_are_presses_when_it_is_back() -> None:
+    world = World({"n": counter(1, 1, "n")})
+    world.run(1)
+    world.faults[1] = SILENT
+    world.run(10)
+    world.counts[1, 0] = 2
+    del world.faults[1]
+    world.bus.restart()  # the port was away, too
+    told = world.run(3)
+    assert healths(told) == [("n", "good", "")]
+    assert len(edges(told)) == 4
+
+
+def test_a_count_that_nothing_explains_is_noise_and_no_press() -> None:
+    world = World({"n": counter(1, 1, "n")})
+    world.run(1)
+    world.counts[1, 0] = 30000
+    assert world.run(1) == []
+    assert world.bus.take_noise() == 1
+    world.counts[1, 0] = 30001
+    assert len(edges(world.run(1))) == 2
+
+
+# ---- outputs
+
+
+def relays(*channels: int, unit: int = 1) -> World:
+    return World({"1/3": contact(1, 3)}, {f"r{channel}": Point(unit, "coil", channel - 1) for channel in channels})
+
+
+def test_a_relay_switches_before_the_next_module_is_asked() -> None:
+    world = modules(1, 2, 3)
+    world.bus = Bus({f"{u}/3": contact(u, 3) for u in (1, 2, 3)}, {"r1": Point(2, "coil", 0)})
+    world.run(1, lambda: len(world.asked) == 4)
+    world.bus.wish("r1", True)
+    world.run(1, lambda: len(world.asked) == 5)
+    assert world.asked[-1][1] == Request(2, WRITE_COIL, 0, ON)
+
+
+def test_relays_that_flicker_leave_every_other_turn_to_the_inputs() -> None:
+    world = relays(1, 2, 3, 4)
+    world.run(0.5)
+    for n in range(40):
+        for channel in range(1, 5):
+            world.bus.wish(f"r{channel}", n % 2 == 0)
+        world.run(0.05)
+    assert max(world.gaps(1)) <= ROUND_S + 5 * ANSWER_S
+
+
+def test_no_relay_is_touched_that_nobody_wished_for() -> None:
+    world = relays(1)
+    world.coils[1, 0] = 1
+    world.run(5)
+    assert world.times(1, WRITE_COIL) == []
+
+
+def test_the_last_wish_is_written_when_the_module_is_back() -> None:
+    world = relays(1)
+    world.faults[1] = SILENT
+    world.run(3)
+    world.bus.wish("r1", True)
+    world.bus.wish("r1", False)
+    world.bus.wish("r1", True)
+    world.run(3)
+    assert world.times(1, WRITE_COIL) == []
+    del world.faults[1]
+    world.run(3)
+    assert world.coils == {(1, 0): 1}
+
+
+def test_a_module_that_forgot_its_relays_in_between_two_looks_is_told_again() -> None:
+    world = relays(1, 2)
+    world.bus.wish("r1", True)
+    world.run(1)
+    world.coils.clear()
+    world.run(COILS_S + 2 * ROUND_S)
+    assert world.coils[1, 0] == 1
+
+
+def test_a_relay_on_a_module_without_inputs_is_switched_too_and_is_looked_at_once_a_second() -> None:
+    world = World({}, {"r1": Point(5, "coil", 0)})
+    world.bus.wish("r1", True)
+    world.run(10)
+    assert world.coils == {(5, 0): 1}
+    assert 8 <= len(world.times(5, 1)) <= 11
+
+
+def test_a_relay_that_a_module_refuses_is_tried_once_a_second_and_stops_nothing() -> None:
+    world = relays(1)
+    answer = world.answer
+    world.answer = lambda request: Refused(2) if request.function == WRITE_COIL else answer(request)  # type: ignore[method-assign]
+    world.bus.wish("r1", True)
+    world.run(10)
+    assert 8 <= len(world.times(1, WRITE_COIL)) <= 11
+    assert world.bus.take_noise() == len(world.times(1, WRITE_COIL))
+    assert max(world.gaps(1)) <= 0.2
+
+
+def test_an_unknown_output_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        relays(1).bus.wish("siren", True)
+
+
+# ---- whatever a bus answers
+
+
+outcomes = st.sampled_from([None, None, None, SILENT, BAD_CRC, Refused(2), Refused(6), Refused(11)])
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3), outcomes, st.integers(0, 1), st.booleans()), max_size=30))
+def test_whatever_happened_a_quiet_bus_ends_with_all_levels_told_and_all_wishes_done(
+    story: list[tuple[int, Outcome | None, int, bool]],
+) -> None:
+    world = modules(1, 2, 3)
+    world.bus = Bus({f"{u}/3": contact(u, 3) for u in (1, 2, 3)}, {f"r{u}": Point(u, "coil", 0) for u in (1, 2, 3)})
+    last: dict[str, bool] = {}
+    for unit, outcome, bit, on in story:
+        world.bits[unit, 2] = bit
+        world.bus.wish(f"r{unit}", on)
+        if outcome is None:
+            world.faults.pop(unit, None)
+        else:
+            world.faults[unit] = outcome
+        last |= {name: active for name, active, _ in edges(world.run(0.7))}
+    world.faults.clear()
+    last |= {name: active for name, active, _ in edges(world.run(2 * RETRY_MAX_S))}
+    assert last == {f"{unit}/3": bool(world.bits.get((unit, 2), 0)) for unit in (1, 2, 3)}
+    wished = {unit: on for unit, _, _, on in story}
+    assert {unit: bool(world.coils.get((unit, 0), 0)) for unit in wished} == wished
+    assert [sensor.reason for sensor in world.bus._sensors] == [""] * 3
