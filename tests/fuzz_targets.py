@@ -11,9 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from operator import xor
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from agent import camera_words
 from agent.canonical import canonical
@@ -30,6 +32,8 @@ from agent.recorder import Recorder
 from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
 from drivers.ad2 import Ad2Input, Ad2Parser
+from drivers.contract import Edge
+from drivers.eol import Window, states
 from drivers.gpsd import GpsdParser
 from drivers.hid import HidOptions, Keys
 from drivers.http_auth import authorization
@@ -41,6 +45,8 @@ from drivers.nut import NutParser
 from drivers.packets import CameraError, Codec, Stream
 from drivers.scanner import ScannerOptions, ScannerParser
 from drivers.scans import ScanInput
+from drivers.storm import Storm
+from drivers.supervised import Supervised, Wire
 from drivers.surgard import SurgardInput, SurgardParser
 
 ROOT = Path(__file__).parent.parent
@@ -149,6 +155,33 @@ def modbus_tcp(data: bytes) -> None:
     with suppress(ValueError):  # the driver opens a new connection
         for at in range(0, len(data), 7):
             reader.feed(data[at : at + 7], Request(1, 4, 0, 2), 1)
+
+
+def contacts(data: bytes) -> None:
+    """Each byte is a step of time, and what a form C contact reads then; edges alternate, in a storm too."""
+    contact, storm, told, now_s = Supervised("b"), Storm("b"), list[bool](), 0.0
+    wires: tuple[Wire, ...] = ("idle", "active", "open", "short")
+    for byte in data:
+        now_s += (byte >> 2) ** 2 / 20_000  # 0 to 200 ms
+        told += [edge.active for edge in storm.tick(now_s)]
+        for reading in contact.read(wires[byte & 3], now_s):
+            if isinstance(reading, Edge):
+                told += [edge.active for edge in storm.edge(reading)]
+            else:
+                told.clear()  # after a fault the same level may come anew
+    assert all(one != other for one, other in pairwise(told))
+
+
+def eol(data: bytes) -> None:
+    """Resistors of three bytes each, and levels."""
+    pullup, at_end, beside = (int.from_bytes(data[n : n + 3], "big") + 1 for n in (0, 3, 6))
+    kinds: tuple[Literal["open", "closed"], ...] = ("open", "closed")
+    for normally in kinds:
+        for contact_ohm in (None, beside):
+            with suppress(ValueError):
+                window = Window(states(normally, pullup, at_end, contact_ohm))
+                for byte in data[9:]:
+                    window.read(byte / 255)
 
 
 # ---- cameras
@@ -277,6 +310,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "command": command,
     "config": config,
     "hid": hid,
+    "contacts": contacts,
+    "eol": eol,
     "http_auth": http_auth,
     "jpeg": check_jpeg,
     "line": line,

@@ -283,6 +283,8 @@ def test_a_pin_chatters_until_somebody_drives_it(board: Board) -> None:
 
 def test_a_converter_has_the_levels_that_it_was_given_and_tells_their_changes(board: Board) -> None:
     with client(board) as hand, client(board) as other:
+        other.say('{"spi": 0}')
+        assert other.hear()["levels"] == [1023] * 8
         hand.say('{"spi": 0, "channel": 3, "level": 512}')
         told = other.hear()
         assert (told["spi"], told["channel"], told["level"]) == (0, 3, 512)

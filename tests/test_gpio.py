@@ -217,6 +217,21 @@ def test_a_back_end_with_another_clock_is_not_believed(ticks: float) -> None:
     assert began_s <= host.take().seen_s <= time.monotonic()
 
 
+def test_a_form_c_contact_that_leaves_its_pole_has_the_next_look_come_when_that_is_a_fault() -> None:
+    stirred: list[float] = []
+    factory, no, nc = FakeFactory(), FakePin(), FakePin()
+    nc.state = 0  # closed to ground
+    contact = drivers.gpio._Contact(
+        "button", False, [no, nc], factory, RecordingHost(), lambda: stirred.append(time.monotonic())
+    )
+    assert contact.due_s() is None
+    contact._nc_changed(0.0, 1)
+    assert len(stirred) == 1
+    assert contact.due_s() == pytest.approx(contact._changed_s + 0.1)
+    contact._changed(0.0, 0)
+    assert (len(stirred), contact.due_s()) == (1, None)
+
+
 def test_a_press_while_the_edges_are_being_enabled_is_a_press_and_no_level_at_the_start() -> None:
     host = RecordingHost()
     contact_at(HastyPin(), host)
