@@ -15,7 +15,7 @@ from typing import Any, Final
 from agent.errors import BoxError
 from agent.kinds import CLASSES
 from agent.ranges import Range, joined
-from agent.text import t
+from agent.text import shown, t
 
 DEFAULT_CONFIG: Final = Path("/etc/callbox/box.yaml")
 OK, FAILED, BAD_CONFIG, NOT_RUNNING = 0, 1, 2, 3
@@ -185,7 +185,7 @@ def _events(args: argparse.Namespace) -> int:
             if args.json:
                 sys.stdout.buffer.write(body + b"\n")
             elif args.parked:
-                print(_event_line(seq, body), t("cli.parked_for", reason=reasons.get(seq, "")), sep="\n")
+                print(_event_line(seq, body), t("cli.parked_for", reason=shown(reasons.get(seq, ""))), sep="\n")
             else:
                 print(_event_line(seq, body))
         sys.stdout.flush()
@@ -198,9 +198,9 @@ def _event_line(seq: int, body: bytes) -> str:
     try:
         event = json.loads(body)
         data = {name: value for name, value in event["data"].items() if name not in ("monotonic_s", "cid")}
-        shown = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
+        values = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in data.items())
         type = event["type"].removeprefix("callbox.")
-        return f"{seq:>8}  {event['time']}  {type:<20} {event['subject']:<12} {shown}"
+        return shown(f"{seq:>8}  {event['time']}  {type:<20} {event['subject']:<12} {values}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{seq:>8}  {t('cli.unreadable', bytes=len(body))}"
 

@@ -3,7 +3,7 @@
 from typing import Any
 from unicodedata import east_asian_width
 
-from agent.text import t
+from agent.text import shown, t
 
 
 def status_table(status: dict[str, Any]) -> str:
@@ -35,7 +35,7 @@ def status_table(status: dict[str, Any]) -> str:
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
-    return "\n".join(f"{name}{' ' * (width - _columns(name))}  {value}" for name, value in rows)
+    return "\n".join(f"{name}{' ' * (width - _columns(name))}  {shown(value)}" for name, value in rows)
 
 
 def _way(way: dict[str, Any]) -> str:

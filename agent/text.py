@@ -23,6 +23,14 @@ def language() -> str:
     return "en"
 
 
+def shown(text: str) -> str:
+    """A text from outside for a screen or a log: what does not show is escaped, as \\u001d or \\u202e.
+
+    So no code can clear a terminal, turn a line around, or look like another one.
+    """
+    return "".join(char if char.isprintable() or char == "\u3000" else f"\\u{ord(char):04x}" for char in text)
+
+
 def t(key: str, lang: str | None = None, /, **values: object) -> str:
     """The text of `key` with its {values} filled in; raises KeyError for a key that is not in the catalogue."""
     return catalogue()[key][lang or language()].format(**values)

@@ -313,3 +313,9 @@ def test_nothing_is_wider_than_a_small_screen(page: Page, desk: Desk) -> None:
     for _ in range(2):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.locator("#language").click()
+
+
+def test_a_code_that_would_turn_a_line_around_is_shown_with_its_control_characters(page: Page, desk: Desk) -> None:
+    id = desk.box.say("event/scan", desk.box.event("scan.code", code="A\u202e1\x1b[2J\u001d票"))
+    row = page.locator(f'[data-testid=event][data-id="{id}"]')
+    expect(row).to_contain_text(r"A\u202e1\u001b[2J\u001d票")

@@ -7,8 +7,11 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from bench_box import Bench
+from written import Written
 
-from agent.text import LANGUAGES, catalogue, language, t
+from agent.status_table import status_table
+from agent.text import LANGUAGES, catalogue, language, shown, t
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [file for folder in ("agent", "simulators") for file in sorted((ROOT / folder).rglob("*.py"))]
@@ -121,3 +124,27 @@ def test_a_text_is_filled_in_and_a_missing_one_is_an_error() -> None:
     assert "5" in t("cli.since", "zh", seconds=5)
     with pytest.raises(KeyError):
         t("cli.no_such_text")
+
+
+CODE = "10AB\x1d\x1b[2J\x7f\x9b2J\u202e\u200b票　A\\"
+
+
+def test_what_does_not_show_in_a_text_from_outside_is_escaped() -> None:
+    assert shown(CODE) == r"10AB\u001d\u001b[2J\u007f\u009b2J\u202e\u200b票　A" + "\\"
+
+
+def test_no_code_of_a_scanner_reaches_a_terminal_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Written(tmp_path)
+    journal.write("scan.code", {"input": "desk", "code": CODE})
+    journal.journal.close()
+    code, out = journal.run(capsys, "events")
+    assert code == 0
+    assert r"code=" in out
+    assert r"\u009b2J\u202e" in out
+    assert [char for char in out if not char.isprintable() and char not in "\n　"] == []
+
+
+def test_no_word_of_a_device_reaches_a_terminal_raw_by_the_status() -> None:
+    status = Bench().box.status()
+    status["trouble"] = {"input desk": f"offline: {CODE}"}
+    assert [char for char in status_table(status) if not char.isprintable() and char not in "\n　"] == []

@@ -63,6 +63,8 @@ const keyOf = (item) => `${item.box} ${item.id}`;
 
 // ---- elements
 
+/** What does not show is escaped: no code of a scanner can turn a line around, or look like another one. */
+const shown = (text) => text.replace(/[\p{C}\u2028\u2029]/gu, (char) => (char === "\n" ? char : `\\u${char.codePointAt(0).toString(16).padStart(4, "0")}`));
 function h(tag, options = {}, ...children) {
   const { data = {}, on = {}, ...attributes } = options;
   const element = document.createElement(tag);
@@ -72,7 +74,7 @@ function h(tag, options = {}, ...children) {
   }
   for (const [name, value] of Object.entries(data)) element.dataset[name] = value;
   for (const [name, handler] of Object.entries(on)) element.addEventListener(name, handler);
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false).map((c) => (c instanceof Node ? c : String(c))));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false).map((c) => (c instanceof Node ? c : shown(String(c)))));
   return element;
 }
 const icon = (shape) => h("span", { class: `icon ${shape}`, "aria-hidden": "true" });
