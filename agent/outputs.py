@@ -89,6 +89,7 @@ class Outputs:
         self._bells = {entry.id: Bell(entry.longest_s) for entry in entries if entry.role == "siren"}
         self._held: dict[str, Held] = {}
         self._on: dict[str, bool] = {}
+        """As they were set; at the start none was, and each is: a relay board may hold what a dead run left."""
         self._busy: dict[str, bool] = {}
         self._due_s: float | None = None
         self._ended = False
@@ -154,7 +155,7 @@ class Outputs:
     # ---- what they do
 
     def _set(self, output: str, on: bool) -> None:
-        if self._on.get(output, False) != on:
+        if self._on.get(output) != on:
             self._on[output] = on
             self._out.append(SetOutput(output, on))
 

@@ -284,6 +284,16 @@ def test_a_press_that_no_disk_keeps_sounds_as_a_fault_and_never_as_recorded(benc
     assert len(tone(bench)) == 7
 
 
+def test_at_a_start_each_output_is_set_whatever_the_run_before_left_on() -> None:
+    bench = Filmed()
+    assert {output: on for _, output, on in bench.moved} == {
+        **dict.fromkeys(("lamp", "buzzer", "siren", "strobe", "near", "gate", "door-siren"), False),
+        "lock": True,
+    }
+    bench.wait(5)
+    assert len(bench.moved) == 8, "and then left alone"
+
+
 # ---- by command
 
 
