@@ -36,6 +36,7 @@ import yaml
 from agent.text import language, t
 from simulators.broker import BrokerError
 from simulators.central import wire
+from simulators.central.server import OPERATOR
 from simulators.central.wire import read_json
 from simulators.demo_script import faults
 from simulators.stage import Stage
@@ -175,6 +176,7 @@ class Play:
                 "cid": 120,
                 "count": 1,
                 "monotonic_s": 1.0,
+                **({"by": f"/operators/{OPERATOR}"} if what["transition"] == "restored" else {}),
             },
         }
         self._stage.neighbour(what["box"], event, forged=what.get("forged", False))

@@ -34,9 +34,10 @@ EXPIRES_S = 600.0
 
 
 class Wire:
-    """One simulator on a pty. Raises OSError when it does not begin."""
+    """One simulator on a pty, behind a name that stays when it is unplugged. Raises OSError when it does not begin."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], link: Path) -> None:
+        words = [*words, "--link", str(link)]
         self._process = subprocess.Popen([*SIM, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._stdin, self._stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         self.port = self._stdout.readline().strip()
@@ -77,7 +78,7 @@ class Stage:
         self.board.watch(lambda pin, level, _at_s: self.lit.__setitem__(pin, bool(level)))
         self.wires: dict[str, Wire] = {}
         for name, words in wires.items():
-            self.wires[name] = Wire(words)
+            self.wires[name] = Wire(words, directory / f"{name}.tty")
             stack.callback(self.wires[name].close)
         self._operator = wire.load_key(directory / "operator.pem")
         central = wire.load_key(directory / "central.pem")
