@@ -44,6 +44,7 @@ def report(panel: LinePanel, faults: Faults, text: str) -> str:
         answer = panel.receive(faults.answer_s)
         if answer and faults.lose:
             faults.lose -= 1
+            panel.receive(faults.answer_s)  # it waits on for the answer that it has not heard
         elif answer.endswith(b"\x06"):
             return t("sim.surgard.taken", attempts=attempt)
     return t("sim.surgard.untaken", attempts=ATTEMPTS)

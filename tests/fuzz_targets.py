@@ -350,7 +350,7 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "command": (
         b'{"id": "1", "type": "callbox.command.close", "expires": "2100-01-01T00:00:00Z", "data": {"alarm": "1"}}',
     ),
-    "config": ((ROOT / "config/button.yaml").read_bytes(), (ROOT / "config/box.example.yaml").read_bytes()),
+    "config": ((ROOT / "config/button.yaml").read_bytes(),),
     "neighbour": (
         b'{"id": "1", "time": "2026-11-22T01:33:20Z", "timequality": "synced",'
         b' "data": {"transition": "raised", "case": "1", "by": "reset", "test": false}}',
