@@ -38,12 +38,13 @@ from agent.mail import (
 )
 from agent.media import Media
 from agent.media_mail import FetchedFiles, FetchFiles, MediaMessage, OwedFile, SurveyedFiles, SurveyFiles
-from agent.models import CommandData, LastEnd
+from agent.models import FINAL, CommandData, LastEnd, StoppingData
 from agent.neighbours import Neighbours
 from agent.outbox import Outbox
 from agent.outputs import Outputs
 from agent.patrols import Patrols
 from agent.position import Position
+from agent.power import Power
 from agent.recorder import Recorder
 from agent.report import Report
 from agent.supervision import SETTING, Supervision
@@ -120,7 +121,8 @@ class Box:
             self._recorder,
             self._out,
         )
-        self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder)
+        self._timekeeping = Timekeeping(f"{config.box.site}/{config.box.id}", self._recorder, self._out)
+        self._power = Power(config, opened.settings, self._zones, self._recorder, self._out)
         self._keeping = Keeping(config, self._recorder, self._out)
         self._said_lost: set[str] = set()
 
@@ -154,16 +156,17 @@ class Box:
         self._outputs.end()
 
     def stop(self, now: Stamp, end: LastEnd) -> None:
-        """The end of the run. `clean`: the last event; else the box comes back at once."""
+        """The end of the run. `clean`, `battery`: the last event; else the box comes back at once."""
         self._recorder.now = now
         self._zones.stop()
         self._central.tick(float("inf"))
         self._supervision.keep()
         self._patrols.keep()
-        if end != "clean":
+        if end not in FINAL:
             self._recorder.keep({"last_end": end})
             return
-        self._recorder.record("status.stopping", "box", {}, settings={"last_end": end})
+        data: StoppingData = {"reason": "battery"} if end == "battery" else {}
+        self._recorder.record("status.stopping", "box", data, settings={"last_end": end})
 
     def say_goodbye(self, now: Stamp) -> int | None:
         """Tells central that this session ends on purpose; the token of that message, None without a session."""
@@ -232,6 +235,7 @@ class Box:
             case Fix():
                 self._zones.reading(message)
                 self._position.fix(message)
+                self._timekeeping.receiver.fix(message)
             case Recorded(journal=journal) if journal == self._recorder.journal:
                 self._media.uploads.owed_bytes = message.media_bytes
                 for event in self._recorder.recorded(message):
@@ -289,6 +293,7 @@ class Box:
         self._media.tick()
         self._supervision.tick()
         self._timekeeping.tick()
+        self._power.tick()
         self._patrols.tick()
 
     def due_s(self) -> float:
@@ -305,6 +310,7 @@ class Box:
             self._keeping.due_s(),
             self._media.due_s(),
             self._timekeeping.due_s(),
+            self._power.due_s(),
             now_s if self._uplink.outbox.doubtful else None,
             (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
         ]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from agent.events import Stamp
+from agent.mail import FollowClock
+from agent.receiver_clock import stamp
 
 _STA_UNSYNC: Final = 0x0040
 WALL_US_MAX: Final = 253_402_300_799_000_000
@@ -35,6 +37,8 @@ class Clock:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._synced, self._asked_s = False, -self._ASK_S
+        self.followed: FollowClock | None = None
+        """A satellite receiver's time, for as long as the kernel has none. The kernel's clock is never set."""
 
     def now(self) -> Stamp:
         mono_s = time.monotonic()
@@ -42,7 +46,7 @@ class Clock:
             timex = _Timex(modes=0)
             state = self._libc.adjtimex(ctypes.byref(timex))
             self._synced, self._asked_s = state >= 0 and not timex.status & _STA_UNSYNC, mono_s
-        return Stamp(mono_s, max(0, min(time.time_ns() // 1000, WALL_US_MAX)), self._synced)
+        return stamp(mono_s, max(0, min(time.time_ns() // 1000, WALL_US_MAX)), self._synced, self.followed)
 
 
 def boot_id() -> str:

@@ -245,6 +245,18 @@ class Neighbour(Keys):
     name: str = Field("", max_length=80, description="what people call it; default: nothing")
 
 
+class Power(Keys):
+    """What the box does while its battery dies."""
+
+    stop_after_low_s: int | None = number(
+        0,
+        86_400,
+        "s",
+        "mains out and battery low for so long: stop in order, and ask to power off; default: never",
+        None,
+    )
+
+
 class Position(Keys):
     """How often a box with a satellite receiver tells where it is."""
 
@@ -297,6 +309,7 @@ class Config(Keys):
     neighbours: tuple[Neighbour, ...] = Field(
         (), max_length=16, description="boxes of the site whose alarms are shown by outputs of role neighbour"
     )
+    power: Power = Field(Power(stop_after_low_s=None), description="what the box does while its battery dies")
     position: Position = Field(
         Position(every_s=600, every_m=200), description="how often a box with a satellite receiver tells where it is"
     )

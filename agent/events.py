@@ -14,7 +14,7 @@ from agent.canonical import canonical
 from agent.identity import Signer, b64
 from agent.kinds import CID, CID_TEST_WITH_TROUBLE, EventClass, class_of
 from agent.messages import UnsignedEvent
-from agent.models import EventData, Sealed
+from agent.models import ClockSource, EventData, Sealed
 
 ZERO_HASH: Final = bytes(32)
 EVENT_BYTES_MAX: Final = 65_536
@@ -24,11 +24,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stamp(NamedTuple):
-    """One moment by both clocks: seconds since boot, microseconds since 1970 UTC and whether to trust them."""
+    """One moment by both clocks: seconds since boot, microseconds since 1970 UTC, whether to trust it, its source."""
 
     mono_s: float
     wall_us: int
     synced: bool = True
+    source: ClockSource = "system"
 
 
 class Event(NamedTuple):

@@ -61,6 +61,11 @@ class Contact:
         self._known = False
         self.stuck = False
 
+    @property
+    def seen(self) -> bool:
+        """Whether a level was seen at all; until then `active` is what an earlier run told."""
+        return self._raw is not None
+
     def forget(self) -> None:
         """The wire was gone, and its level is not known: an active level is a press again, not the same one."""
         self._known = False

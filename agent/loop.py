@@ -24,8 +24,10 @@ from agent.mail import (
     Drop,
     Exit,
     Fetch,
+    FollowClock,
     Message,
     NewJournal,
+    PowerOff,
     Probe,
     Publish,
     Say,
@@ -36,7 +38,7 @@ from agent.mail import (
 )
 from agent.mailbox import Mailbox
 from agent.media_mail import CameraSaid, CodesRead, FetchFiles, Filed, SurveyFiles
-from agent.models import LastEnd
+from agent.models import FINAL, LastEnd
 from agent.reserve import Reserve
 from agent.salvage import salvage
 from agent.sessions import Sessions
@@ -80,6 +82,7 @@ class Loop:
         self._box = Box(config, self._opened, signer, boot, clock.now(), random.Random())
         self._sessions = Sessions(config, self._mailbox)
         self._exit = ""
+        self._power_off = False
         self._eyes = Eyes(config, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
@@ -118,7 +121,7 @@ class Loop:
         armed_by_s = time.monotonic() + ARM_S
         self._sessions.begin()
         told: int | None = None
-        while not self._exit and (told is None or (told == signal.SIGHUP and not reloadable())):
+        while not (self._exit or self._power_off) and (told is None or (told == signal.SIGHUP and not reloadable())):
             self._step()
             if not self._armed and (all(wire.spoke.is_set() for wire in self._wires) or time.monotonic() > armed_by_s):
                 self._arm()
@@ -127,7 +130,10 @@ class Loop:
         if self._exit:
             log.error("%s: the box starts itself anew", self._exit)
             told = signal.SIGHUP
-        self._stop("stalled" if self._exit else "reload" if told == signal.SIGHUP else "clean")
+        elif self._power_off:
+            told = signal.SIGTERM
+        usual: LastEnd = "reload" if told == signal.SIGHUP else "clean"
+        self._stop("stalled" if self._exit else "battery" if self._power_off else usual)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         return next((late for late in self._signals if late != signal.SIGHUP), told or signal.SIGHUP)
 
@@ -217,6 +223,10 @@ class Loop:
                 self._outputs[output].set(output, on)
             case Exit(reason):
                 self._exit = reason
+            case PowerOff():
+                self._power_off = True
+            case FollowClock():
+                self._clock.followed = action
             case NewJournal(reason):
                 failed, journal = self._worker, Journal(None)
                 failed.close(0.0)  # it ends when its disk lets it: a slow one has not failed by itself
@@ -305,7 +315,7 @@ class Loop:
 
     def _stop(self, end: LastEnd) -> None:
         """Leaves everything on the disk and, when it is the end, tells central; in bounded time."""
-        if end == "clean":
+        if end in FINAL:
             notify.stopping()
         else:
             notify.reloading()
@@ -322,7 +332,7 @@ class Loop:
         until_s = time.monotonic() + GOODBYE_S
         while (self._box.unrecorded or self._box.in_flight) and time.monotonic() < until_s:
             self._step()
-        if end == "clean" and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
+        if end in FINAL and (goodbye := self._box.say_goodbye(self._clock.now())) is not None:
             self._execute()
             self._await_ack(goodbye, until_s)
         self._sessions.close(GOODBYE_S)
@@ -331,6 +341,8 @@ class Loop:
             log.error("the disk did not take the last events in time")
         if self._status is not None:
             self._status.close()
+        if end == "battery" and (told := notify.ask_poweroff()):
+            log.warning("%s", told)
         log.info("stopped")
 
     def _await_ack(self, token: int, until_s: float) -> None:

@@ -260,6 +260,22 @@ class Exit:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PowerOff:
+    """The power is about to end: stop in order, then ask the machine to power off."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowClock:
+    """While nobody sets the system's clock the box's is `offset_us` more than the monotonic one.
+
+    until_s: the monotonic second up to which it is to be trusted.
+    """
+
+    offset_us: int
+    until_s: float
+
+
 class Publish(NamedTuple):
     """QoS 1 to `{root}/{topic}`; the answer is `Acked` with the token."""
 
@@ -287,7 +303,22 @@ class Say:
     text: str
 
 
-Action = Write | Fetch | Survey | MediaAction | NewJournal | Connect | Drop | Probe | Exit | Publish | SetOutput | Say
+Action = (
+    Write
+    | Fetch
+    | Survey
+    | MediaAction
+    | NewJournal
+    | Connect
+    | Drop
+    | Probe
+    | Exit
+    | PowerOff
+    | FollowClock
+    | Publish
+    | SetOutput
+    | Say
+)
 
 
 def one_transaction(actions: list[Action]) -> list[Action]:

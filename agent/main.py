@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from agent import config as config_module
+from agent import notify
 from agent.clock import Clock, boot_id
 from agent.errors import BoxError
 from agent.identity import KEY_FILE, Ed25519Signer, Signer, load_or_make_key
@@ -37,6 +38,7 @@ def run(path: Path) -> int:
     config = config_module.load(path)
     for notice in config_module.missing_extras(config):
         log.warning("%s", notice)
+    notify.forget_poweroff()
     lock = take_lock(config.state_dir)
     found = open_journal(config.state_dir) if lock else Found(Journal(None), NO_LOCK)
     if lock is None:

@@ -17,7 +17,10 @@ from agent.models_scans import DocumentData, ScanData
 from drivers.contract import Quality
 
 Transition = Literal["raised", "restored"]
-LastEnd = Literal["first", "clean", "reload", "stalled", "crash", "storage"]
+LastEnd = Literal["first", "clean", "battery", "reload", "stalled", "crash", "storage"]
+FINAL: Final = ("clean", "battery")
+"""Ends with a last event of their own; after the others the box goes on at once."""
+ClockSource = Literal["system", "gps"]
 
 
 class Sealed(TypedDict):
@@ -156,6 +159,9 @@ class StartedData(TypedDict):
 class StoppingData(TypedDict):
     """The last event of a run that ends on purpose."""
 
+    reason: NotRequired[Literal["battery"]]
+    """`battery`: the mains are out and the battery is about to be empty; without it somebody stopped the box"""
+
 
 class TestData(TypedDict):
     """A test goes the whole way of an event."""
@@ -195,10 +201,12 @@ class WalktestData(TypedDict):
 
 
 class ClockData(TypedDict):
-    """The wall clock was set."""
+    """The wall clock was set, or has another source."""
 
     step_s: float
     """seconds by which it went forward, or back"""
+    source: ClockSource
+    """whose time it is from now on: the operating system's, or a satellite receiver's while nobody sets that"""
 
 
 class ReservedData(TypedDict):

@@ -5,8 +5,11 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 log = logging.getLogger(__name__)
+POWEROFF = "poweroff"
 
 
 def send(*lines: str) -> None:
@@ -39,6 +42,24 @@ def reloading() -> None:
 def stopping() -> None:
     """A clean stop has begun."""
     send("STOPPING=1")
+
+
+def ask_poweroff() -> str:
+    """Leaves a file in the runtime directory, which callbox-poweroff.path waits for. Returns why not, or ""."""
+    if not (folder := os.environ.get("RUNTIME_DIRECTORY")):
+        return "nobody is asked to power off: no RUNTIME_DIRECTORY, which systemd names"
+    try:
+        (Path(folder) / POWEROFF).touch()
+    except OSError as error:
+        return f"nobody is asked to power off: {folder}/{POWEROFF}: {error.strerror}"
+    return ""
+
+
+def forget_poweroff() -> None:
+    """A wish of an earlier run that nobody has heeded: whoever enables the unit later is not surprised by it."""
+    if folder := os.environ.get("RUNTIME_DIRECTORY"):
+        with suppress(OSError):
+            (Path(folder) / POWEROFF).unlink()
 
 
 def watchdog_interval_s() -> float | None:

@@ -111,7 +111,7 @@ class Recorder:
     def at(self, mono_s: float) -> Stamp:
         """A moment, mostly of a little while ago, by both clocks."""
         now = self.now
-        return Stamp(mono_s, now.wall_us - round((now.mono_s - mono_s) * 1e6), now.synced)
+        return Stamp(mono_s, now.wall_us - round((now.mono_s - mono_s) * 1e6), now.synced, now.source)
 
     def new_id(self) -> str:
         return uuid7(self.now.wall_us, self._rng.getrandbits(74))

@@ -8,7 +8,9 @@ from hashlib import sha256
 from typing import Final
 
 from agent.events import Stamp
+from agent.mail import Action
 from agent.models import TestData
+from agent.receiver_clock import ReceiverClock
 from agent.recorder import Recorder
 
 CLOCK_STEP_S: Final = 1.0
@@ -22,10 +24,13 @@ TEST_GAP_S: Final = DAY_S / 2
 class Timekeeping:
     """Called at every tick."""
 
-    def __init__(self, box: str, recorder: Recorder) -> None:
+    def __init__(self, box: str, recorder: Recorder, out: list[Action]) -> None:
         """box: `{site}/{box}`; each has a second of the day of its own for the test: a fleet does not come at once."""
         self._recorder = recorder
+        self.receiver = ReceiverClock(out)
+        """Is told each fix of a satellite receiver."""
         self._offset_s = _offset_s(recorder.now)
+        self._source = recorder.now.source
         self._unsynced_s = recorder.now.mono_s
         self._second = int.from_bytes(sha256(box.encode()).digest()[:4], "big") % DAY_S
         self._test_s = recorder.now.mono_s + self._until_the_second()
@@ -35,8 +40,9 @@ class Timekeeping:
         now = self._recorder.now
         offset_s = _offset_s(now)
         step_s, self._offset_s = offset_s - self._offset_s, offset_s
-        if abs(step_s) >= CLOCK_STEP_S:
-            self._recorder.record("status.clock", "clock", {"step_s": round(step_s, 6)})
+        if abs(step_s) >= CLOCK_STEP_S or now.source != self._source:
+            self._source = now.source
+            self._recorder.record("status.clock", "clock", {"step_s": round(step_s, 6), "source": now.source})
             self._test_s = max(self._test_s - DAY_S + TEST_GAP_S, now.mono_s + self._until_the_second())
         if now.synced:
             self._unsynced_s = now.mono_s

@@ -79,6 +79,14 @@ class Zones:
         """As in the retained state: value and quality by id."""
         return {zone.id: zone.state for zone in self._zones.values()}
 
+    def active(self, names: Sequence[str]) -> bool:
+        """Whether one of these inputs is active, as far as its device has said so in this run."""
+        return any(self._zones[name].contact.seen and self._zones[name].contact.active for name in names)
+
+    def heard(self, names: Sequence[str]) -> bool:
+        """Whether the device of each has said in this run how it is."""
+        return all(self._zones[name].contact.seen for name in names)
+
     @property
     def silent(self) -> set[str]:
         """Ids of the inputs that nothing at the place may show."""

@@ -41,6 +41,7 @@ install: $(if $(WHEELS),,wheels)
 	[ $$done = 0 ] || { rm -rf $(DESTDIR)$(NEW); echo 'Nothing was changed: what was installed before still is.'; exit 1; }
 	install -D -m 644 config/box.example.yaml $(DESTDIR)/etc/callbox/box.example.yaml
 	install -D -m 644 systemd/callbox.service $(LIB)/systemd/system/callbox.service
+	install -D -m 644 -t $(LIB)/systemd/system systemd/callbox-poweroff.path systemd/callbox-poweroff.service
 	install -D -m 644 systemd/callbox.sysusers $(LIB)/sysusers.d/callbox.conf
 	install -D -m 644 systemd/callbox.tmpfiles $(LIB)/tmpfiles.d/callbox.conf
 	install -D -m 644 systemd/70-callbox.rules $(LIB)/udev/rules.d/70-callbox.rules
@@ -54,7 +55,7 @@ install: $(if $(WHEELS),,wheels)
 	@echo 'Installed. Write /etc/callbox/box.yaml (box.example.yaml lies beside it; callbox check tells what is wrong), then: systemctl enable callbox && systemctl restart callbox'
 
 uninstall:
-	$(if $(DESTDIR),,-systemctl disable --now callbox)
+	$(if $(DESTDIR),,-systemctl disable --now callbox callbox-poweroff.path)
 	rm -rf $(DESTDIR)$(OPT) $(DESTDIR)/usr/local/bin/callbox
-	rm -f $(LIB)/systemd/system/callbox.service $(LIB)/sysusers.d/callbox.conf $(LIB)/tmpfiles.d/callbox.conf $(LIB)/udev/rules.d/70-callbox.rules
+	rm -f $(addprefix $(LIB)/systemd/system/,callbox.service callbox-poweroff.path callbox-poweroff.service) $(LIB)/sysusers.d/callbox.conf $(LIB)/tmpfiles.d/callbox.conf $(LIB)/udev/rules.d/70-callbox.rules
 	$(if $(DESTDIR),,systemctl daemon-reload)

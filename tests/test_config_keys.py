@@ -127,6 +127,7 @@ OTHER: dict[str, Any] = {
     "operators.name": "x",
     "operators.key": OTHER_KEY,
     "operators.may": ["test"],
+    "power.stop_after_low_s": 9,
     "position.every_s": 601,
     "position.every_m": 201,
     "neighbours.box": "x",

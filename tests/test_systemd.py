@@ -48,6 +48,10 @@ def test_the_unit_has_no_mistakes(tmp_path: Path) -> None:
     assert analyze("verify", "--man=no", here) == ""
 
 
+def test_the_units_that_power_off_have_no_mistakes() -> None:
+    assert analyze("verify", "--man=no", *UNIT.parent.glob("callbox-poweroff.*")) == ""
+
+
 def test_the_unit_is_exposed_to_1_4_at_most() -> None:
     """0.2 of it for setpriority alone, which counts as all of @resources: a camera's process has to step back."""
     analyze("security", "--offline=yes", "--threshold=14", "--no-pager", UNIT)
