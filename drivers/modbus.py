@@ -143,7 +143,7 @@ class ModbusDriver:
     def run(self, host: Host) -> None:
         """Opens the wire, emits how each input is, then what changes. Raises DriverError.
 
-        Wishes that are still to be written when it ends are written first.
+        Wishes that are still to be written when it ends are written first, and those that cannot be are an error.
         """
         self._bus.restart()
         with self._open() as wire:
@@ -156,6 +156,11 @@ class ModbusDriver:
                     self._wished.clear()
             while request := self._bus.next_write(blindly=True):
                 self._ask(wire, request, host)
+        if unwritten := self._bus.unwritten:
+            where = self._options.tcp or str(self._options.port)
+            raise DriverError(
+                where, f"not switched: {', '.join(unwritten)}", "look at these relays, and at their module"
+            )
 
     def set(self, output: str, on: bool) -> None:
         """Switches a relay between the next two requests, or when its module is back. Raises KeyError."""

@@ -121,7 +121,7 @@ class Bus:
             [point.unit for point, _ in inputs.values()] + [point.unit for point in outputs.values()]
         )
         self._units = {number: Unit(number) for number in numbers}
-        self._outputs = outputs
+        self._outputs = dict(outputs)
         self._sensors = [sensor for _, sensor in inputs.values()]
         for read in _reads((point, sensor) for point, sensor in inputs.values()):
             self._units[read.request.unit].reads.append(read)
@@ -129,6 +129,7 @@ class Bus:
             self._units[read.request.unit].reads.append(read)
         self._wishes: dict[str, bool | None] = dict.fromkeys(outputs)
         self._written: dict[str, bool | None] = dict.fromkeys(outputs)
+        self._refused: set[str] = set()
         self._noise = 0
         self.restart()
 
@@ -158,6 +159,12 @@ class Bus:
         """No unit answers, and none has for MISSES requests."""
         return bool(self._units) and all(unit.misses >= MISSES for unit in self._units.values())
 
+    @property
+    def unwritten(self) -> list[str]:
+        """Outputs that are not as wished, as far as is known."""
+        wished = {output: on for output, on in self._wishes.items() if on is not None}
+        return [output for output, on in wished.items() if on != self._written[output] or output in self._refused]
+
     def take_noise(self) -> int:
         """Answers that made no sense since the last call."""
         noise, self._noise = self._noise, 0
@@ -173,22 +180,24 @@ class Bus:
 
     def next(self, now_s: float) -> Request | None:
         """What to ask now; its outcome must be told before the next one. None: nothing before `wait_s`, or a wish."""
-        if (self._read or not self._queue) and (request := self.next_write()):
-            return request
         if not self._queue and now_s >= self._round_s:
             self._round_s = now_s + ROUND_S
             self._queue.extend(self._round(now_s))
+        if (self._read or not self._queue) and (request := self.next_write()):
+            return request
         if not self._queue:
             return None
         self._unit, self._read = self._queue.popleft()
         return self._read.request
 
     def next_write(self, *, blindly: bool = False) -> Request | None:
-        """A wish to write, to a unit that answers. blindly: also to one that nothing is known of."""
+        """A wish to write, to a unit that answers. blindly: also to one of which nothing is known, and MISSES times."""
         for output, point in self._outputs.items():
             unit, on = self._units[point.unit], self._wishes[output]
-            if on is not None and on != self._written[output] and not unit.misses and (unit.heard or blindly):
+            ready = unit.misses < MISSES if blindly else unit.heard and not unit.misses
+            if on is not None and on != self._written[output] and ready:
                 self._unit, self._read, self._write = unit, None, (output, on)
+                self._outputs[output] = self._outputs.pop(output)  # the last in turn: one that flickers stops no other
                 return Request(point.unit, WRITE_COIL, point.address, ON if on else 0)
         return None
 
@@ -207,7 +216,11 @@ class Bus:
         if read is None:
             output, on = self._write
             self._written[output] = on  # also one that was refused: tried again when the coils are looked at
-            self._noise += isinstance(outcome, Refused)
+            if isinstance(outcome, Refused):
+                self._noise += 1
+                self._refused.add(output)
+            else:
+                self._refused.discard(output)
             return []
         read.due_s = now_s + COILS_S
         if isinstance(outcome, Refused):

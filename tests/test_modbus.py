@@ -1,5 +1,8 @@
 """The Modbus driver on real wires: simulated modules on a pty and on TCP, and every fault of a bus."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +13,12 @@ import pytest
 from config_file import SMALL, english, file, loaded, mistakes
 from driver_host import RecordingHost, running, until
 
-from drivers.contract import Driver, Edge, Health
+from drivers.contract import Driver, DriverError, Edge, Health
 from drivers.modbus import ModbusDriver, ModbusInput, ModbusOptions, ModbusOutput
-from drivers.modbus_frame import ECHO
+from drivers.modbus_frame import ECHO, SILENT, Request
+from drivers.modbus_wire import RtuWire
+from drivers.serial_port import SerialPort
+from simulators.line import LinePanel
 from simulators.modbus import Modules, SerialBus, TcpBus
 
 __all__ = ["english", "file"]  # fixtures
@@ -132,6 +138,12 @@ def test_a_module_whose_answer_comes_too_late_does_not_answer_for_another(site: 
         assert take_edge(host) == ("far", True)
 
 
+def test_an_answer_that_came_before_it_was_asked_for_is_none() -> None:
+    with LinePanel() as panel, SerialPort(panel.path, 115200) as port:
+        panel.send(bytes.fromhex("010201016048"))
+        assert RtuWire(port, 115200, 0.05).ask(Request(1, 2, 0, 8)) == SILENT
+
+
 def test_garbage_is_counted_and_read_as_nothing(rtu: Site) -> None:
     driver = rtu.driver()
     with running(driver) as host:
@@ -202,6 +214,18 @@ def test_a_relay_that_is_wished_off_as_the_driver_ends_is_off(site: Site) -> Non
     assert site.relays == {(1, 2): False}
 
 
+def test_a_relay_that_cannot_be_switched_as_the_driver_ends_is_named(site: Site) -> None:
+    driver = site.driver({}, {"siren": ModbusOutput(channel=2), "gate": ModbusOutput(channel=2, unit=2)})
+    site.modules.obey("fault 2 silent")
+    driver.set("siren", True)
+    driver.set("gate", True)
+    host = RecordingHost()
+    host.stopping.set()
+    with pytest.raises(DriverError, match="not switched: gate; look at these relays"):
+        driver.run(host)
+    assert site.relays == {(1, 2): True}
+
+
 def test_a_pulled_adapter_is_an_error_and_the_bus_works_again_after_it_is_back(site: Site) -> None:
     driver = site.driver()
     for _ in range(3):
@@ -234,6 +258,37 @@ def test_a_silent_bus_still_shows_that_the_driver_lives(rtu: Site) -> None:
     rtu.modules.obey("fault 2 silent")
     with running(rtu.driver()) as host:
         until(lambda: host.beats >= 10)
+
+
+# ---- the simulator
+
+
+@pytest.mark.parametrize(
+    "line", ["on", "on 9/1", "on 1/17", "on 1/0", "on x", "pulse 1/1 x", "fault 1 dead", "fault 9 crc", "reset x", "x"]
+)
+def test_a_command_of_the_simulated_modules_that_makes_no_sense_does_nothing(line: str) -> None:
+    assert Modules([1]).obey(line) is False
+
+
+def test_the_simulated_modules_do_what_stdin_says_and_tell_of_their_relays() -> None:
+    argv = [sys.executable, "-c", "from simulators.cli import main; raise SystemExit(main())", "modbus", "--tcp", "0"]
+    env = os.environ | {"CALLBOX_LANG": "en"}
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=env
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        process.stdin.write("up 3\non 3\n")
+        assert "up 3" in process.stdout.readline()
+        driver = ModbusDriver("bus", ModbusOptions(tcp=address), {"door": INPUTS["door"]}, {"gate": ModbusOutput(2)})
+        with running(driver) as host:
+            until(lambda: take_edge(host) == ("door", True))  # it may have been asked before it read its stdin
+            driver.set("gate", True)
+            assert process.stdout.readline() == "unit 1 relay 2 on\n"
+        process.terminate()
+        process.communicate(timeout=10)
+        assert process.returncode == 0
 
 
 # ---- the config

@@ -145,6 +145,8 @@ def test_a_bus_whose_modules_all_died_but_one_goes_on_at_its_pace_and_one_timeou
     world.faults |= dict.fromkeys(range(2, 7), SILENT)
     world.run(2)  # each has been missed once
     before = len(world.times(1))
+    for unit in world.bus._units.values():
+        unit.due_s = world.now_s  # were they ever due in one moment: still one in a round
     world.run(60)
     assert max(world.gaps(1)[before:]) <= ROUND_S + TIMEOUT_S + ANSWER_S
 
@@ -205,6 +207,13 @@ def test_a_gateway_that_says_that_nothing_answers_behind_it_counts_as_silence() 
     world.run(20)
     assert len(world.times(2)) < 30
     assert world.bus.take_noise() == 0
+
+
+def test_a_late_answer_has_a_round_to_come_before_its_unit_is_asked_again() -> None:
+    world = modules(1)
+    world.faults[1] = SILENT
+    world.run(1)
+    assert world.gaps(1)[0] >= TIMEOUT_S + ROUND_S
 
 
 def test_a_silent_unit_is_not_waited_for_once_more_in_the_same_round() -> None:
@@ -321,7 +330,20 @@ def test_relays_that_flicker_leave_every_other_turn_to_the_inputs() -> None:
         for channel in range(1, 5):
             world.bus.wish(f"r{channel}", n % 2 == 0)
         world.run(0.05)
-    assert max(world.gaps(1)) <= ROUND_S + 5 * ANSWER_S
+    world.run(0.5)
+    assert max(world.gaps(1)) <= ROUND_S + 2 * ANSWER_S
+
+
+def test_a_relay_that_flickers_keeps_no_other_from_its_turn() -> None:
+    bus = Bus({}, {"lamp": Point(1, "coil", 0), "siren": Point(1, "coil", 1)})
+    bus.wish("siren", True)
+    asked = []
+    for n in range(4):
+        bus.wish("lamp", n % 2 == 0)
+        if request := bus.next_write(blindly=True):
+            asked.append(request.address)
+            bus.told(Values(()), 0.0)
+    assert asked == [0, 1, 0]
 
 
 def test_no_relay_is_touched_that_nobody_wished_for() -> None:
@@ -343,6 +365,58 @@ def test_the_last_wish_is_written_when_the_module_is_back() -> None:
     del world.faults[1]
     world.run(3)
     assert world.coils == {(1, 0): 1}
+
+
+def test_nothing_is_written_to_a_module_that_does_not_answer_and_it_costs_no_time() -> None:
+    world = relays(1)
+    world.bus.wish("r1", True)
+    world.faults[1] = SILENT
+    world.run(3)
+    assert world.times(1, WRITE_COIL) == []
+    del world.faults[1]
+    world.run(3)
+    world.faults[1] = SILENT
+    world.run(1)
+    written = len(world.times(1, WRITE_COIL))
+    world.bus.wish("r1", False)
+    world.run(10)
+    assert len(world.times(1, WRITE_COIL)) == written
+
+
+def test_nothing_is_written_to_a_module_before_it_was_heard() -> None:
+    """An adapter that hears itself would answer for it."""
+    world = relays(1, unit=2)
+    world.faults[2] = SILENT
+    world.bus.wish("r1", True)
+    world.run(3)
+    assert world.times(2, WRITE_COIL) == []
+
+
+def test_a_module_that_does_not_tell_its_relays_is_told_again_when_it_is_back() -> None:
+    world = relays(1)
+    answer = world.answer
+    world.answer = lambda request: Refused(1) if request.function == 1 else answer(request)  # type: ignore[method-assign]
+    world.bus.wish("r1", True)
+    world.run(2)
+    world.faults[1] = SILENT
+    world.run(2)
+    world.coils.clear()
+    del world.faults[1]
+    world.run(3)
+    assert world.coils == {(1, 0): 1}
+
+
+def test_at_the_end_each_relay_is_tried_three_times_and_what_is_not_as_wished_is_known() -> None:
+    bus = Bus({}, {"gone": Point(1, "coil", 0), "refused": Point(2, "coil", 0), "done": Point(3, "coil", 0)})
+    for output in ("gone", "refused", "done"):
+        bus.wish(output, True)
+    asked = []
+    while request := bus.next_write(blindly=True):
+        asked.append(request.unit)
+        told: dict[int, Outcome] = {1: SILENT, 2: Refused(4)}
+        bus.told(told.get(request.unit, Values(())), 0.0)
+    assert sorted(asked) == [1, 1, 1, 2, 3]
+    assert bus.unwritten == ["gone", "refused"]
 
 
 def test_a_module_that_forgot_its_relays_in_between_two_looks_is_told_again() -> None:
