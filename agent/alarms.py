@@ -17,8 +17,8 @@ from math import inf
 from typing import Any, Final, Literal
 
 from agent.events import Stamp
-from agent.kinds import KINDS
-from agent.models import AlarmData, CancelledData, CaseData, ChangeData, ConfirmedData
+from agent.kinds import CASES, LISTED
+from agent.models import AlarmData, CancelledData, CaseData, ChangeData, ConfirmedData, ListedData, Listing
 from agent.ranges import Range, within
 from agent.recorder import Recorder
 
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def silent(self) -> bool:
-        return KINDS[self.kind].silent
+        return CASES[self.kind].silent
 
     def stored(self, *, acknowledged: bool) -> str:
         """What the journal keeps of it: as it will be when the event that is written with it is on the disk."""
@@ -103,6 +103,13 @@ class Alarms:
 
         Returns the case's id.
         """
+        return self._count(input_id, kind, presses, at, data, {})
+
+    def listed(self, input_id: str, at: Stamp, listing: Listing) -> str:
+        """A code on a list was scanned; the next one counts in the same case. Returns the case's id."""
+        return self._count(input_id, LISTED, 1, at, {"transition": "raised", "input": input_id}, listing)
+
+    def _count(self, input_id: str, kind: str, presses: int, at: Stamp, data: ChangeData, listing: Listing) -> str:
         id, testing = self._recorder.new_id(), self._recorder.testing
         case = self.of(input_id)
         if case is None:
@@ -112,14 +119,14 @@ class Alarms:
         case.first_s, case.last_s = min(case.first_s, at.mono_s), at.mono_s
 
         def shown(now_s: float) -> None:
-            rings = case.rung_s is None or case.acknowledged or (KINDS[kind].latches and "merged" not in data)
+            rings = case.rung_s is None or case.acknowledged or (CASES[kind].latches and "merged" not in data)
             if rings and not testing:
                 case.rung_s = now_s
             case.shown_s, case.acknowledged, case.delivered = now_s, False, False
 
-        counted: AlarmData = {**data, "case": case.id, "count": case.count}
+        counted: ListedData = {**data, **listing, "case": case.id, "count": case.count}
         self._recorder.record(
-            KINDS[kind].event,
+            CASES[kind].event,
             input_id,
             counted,
             id=id,
@@ -135,11 +142,11 @@ class Alarms:
         kind = pressed.kind
         if kind == "tamper":
             self._tamper_s = at.mono_s
-        elif not KINDS[kind].holdup:
+        elif not CASES[kind].holdup:
             return
         again = kind != "tamper" and "at_boot" not in data and "merged" not in data
         for case in self.open.values():
-            if case.confirmed or not KINDS[case.kind].holdup:
+            if case.confirmed or not CASES[case.kind].holdup:
                 continue
             if abs(self._tamper_s - case.last_s) <= CONFIRM_S:
                 because: Literal["press", "tamper"] = "tamper"
@@ -164,7 +171,7 @@ class Alarms:
             alarm["case"] = case.id
         if "changes" in data:
             alarm["count"] = data["changes"]
-        self._recorder.record(KINDS[kind].event, input_id, alarm, at=at)
+        self._recorder.record(CASES[kind].event, input_id, alarm, at=at)
 
     def cancel(self, input_id: str, at: Stamp, data: ChangeData) -> str:
         """A second message about the newest alarm that is not silent, never a suppression.
@@ -206,7 +213,7 @@ class Alarms:
 
         closed: CaseData = {"case": case.id, "by": by, "note": note}
         self._recorder.record("audit.closed", case.input, closed, at=at, cases={case.id: None}, then=over)
-        kind = KINDS[case.kind]
+        kind = CASES[case.kind]
         if kind.latches:
             restored: AlarmData = {
                 "transition": "restored",

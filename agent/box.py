@@ -14,13 +14,14 @@ from agent.events import Event, Stamp
 from agent.identity import Signer
 from agent.keeping import Keeping
 from agent.link import Link
+from agent.lists import Lists
+from agent.lists_mail import ListMessage
 from agent.mail import (
     NEIGHBOUR,
     Acked,
     Action,
     Answered,
     Arrived,
-    Fetch,
     Fetched,
     Message,
     NewJournal,
@@ -31,13 +32,13 @@ from agent.mail import (
     SessionUp,
     StorageFailed,
     StorageTight,
-    Survey,
     Surveyed,
     Write,
+    for_its_journal,
     one_transaction,
 )
 from agent.media import Media
-from agent.media_mail import FetchedFiles, FetchFiles, MediaMessage, OwedFile, SurveyedFiles, SurveyFiles
+from agent.media_mail import FetchedFiles, MediaMessage, OwedFile, SurveyedFiles
 from agent.models import FINAL, CommandData, LastEnd, StoppingData
 from agent.neighbours import Neighbours
 from agent.outbox import Outbox
@@ -65,9 +66,6 @@ ALARM_FIRST_S: Final = 0.05
 """So long all else waits for an alarm that is on its way to the disk; a disk that takes longer stops nothing."""
 
 
-OF_A_JOURNAL: Final = (NewJournal, Write, Fetch, FetchFiles, Survey, SurveyFiles)
-
-
 class Box:
     """One box: its zones, cases, lamps, journal and way to central."""
 
@@ -79,7 +77,8 @@ class Box:
         source = f"/callbox/{config.box.site}/{config.box.id}"
         self._recorder = Recorder(source, opened, signer, boot, now, rng, self._out)
         self._alarms = Alarms(opened.cases, self._recorder)
-        self._media = Media(config, opened, self._recorder, rng, self._out)
+        self._lists = Lists(config.lists, self._alarms, self._recorder, self._out)
+        self._media = Media(config, opened, self._lists, self._recorder, rng, self._out)
         self._patrols = Patrols(config.patrols, opened.settings, self._recorder)
         self._position = Position(config, self._recorder)
         self._recorder.place = self._position.place
@@ -91,11 +90,12 @@ class Box:
             self._alarms,
             self._walktest,
             self._media,
+            self._lists,
             self._patrols,
             self._recorder,
         )
         self._neighbours = Neighbours(config.box.site, config.neighbours, self._recorder, self._out)
-        self._outputs = Outputs(config.outputs, self._alarms, self._neighbours, self._recorder, self._out)
+        self._outputs = Outputs(config.outputs, self._alarms, self._lists, self._neighbours, self._recorder, self._out)
         self._report = Report(
             config, self._recorder, self._zones, self._media, self._outputs, self._neighbours, self._position
         )
@@ -115,6 +115,7 @@ class Box:
             self._alarms,
             self._walktest,
             self._media,
+            self._lists,
             self._uplink,
             self._supervision,
             self._outputs,
@@ -229,6 +230,9 @@ class Box:
             if not isinstance(message, FetchedFiles | SurveyedFiles) or message.journal == self._recorder.journal:
                 self._media.handle(message)
             return
+        if isinstance(message, ListMessage):
+            self._lists.handle(message)
+            return
         match message:
             case Edge() | Code() | Paper() | Health():
                 self._zones.reading(message)
@@ -325,15 +329,7 @@ class Box:
         """The same without what follows from it: what goes to the disk need not wait for the lamps."""
         out = self._out[:]
         self._out.clear()
-        for at, action in enumerate(out):
-            if isinstance(action, NewJournal):
-                # What follows it was sealed for the old journal, and `new_journal` seals it anew for the new one.
-                out = [
-                    *out[: at + 1],
-                    *(later for later in out[at:] if not isinstance(later, OF_A_JOURNAL)),
-                ]
-                break
-        return one_transaction(out)
+        return one_transaction(for_its_journal(out))
 
     # ---- what is watched
 
@@ -379,8 +375,8 @@ class Box:
 
     @property
     def unrecorded(self) -> int:
-        """Events on their way to the disk."""
-        return self._recorder.unrecorded
+        """Events on their way to the disk, and scans that wait for the lists before."""
+        return self._recorder.unrecorded + self._lists.waiting
 
     @property
     def alarm_under_way(self) -> bool:
@@ -395,4 +391,4 @@ class Box:
 
     def status(self) -> dict[str, Any]:
         """What `callbox status` shows."""
-        return self._report.status(self._alarms, self._uplink, self._supervision)
+        return {**self._report.status(self._alarms, self._uplink, self._supervision), "lists": self._lists.status}

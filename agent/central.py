@@ -15,6 +15,8 @@ from agent.commands import (
     read_receipt,
 )
 from agent.inputs import Chatter
+from agent.lists import Lists
+from agent.lists_mail import ListChanged
 from agent.mail import Action, Arrived, Say, Write
 from agent.media import Media
 from agent.models import CommandData
@@ -45,6 +47,7 @@ class Central:
         alarms: Alarms,
         walktest: Walktest,
         media: Media,
+        lists: Lists,
         uplink: Uplink,
         supervision: Supervision,
         outputs: Outputs,
@@ -54,7 +57,7 @@ class Central:
         """seen: ids of commands of earlier runs."""
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
-        self._alarms, self._walktest, self._media = alarms, walktest, media
+        self._alarms, self._walktest, self._media, self._lists = alarms, walktest, media, lists
         self._uplink, self._supervision, self._outputs = uplink, supervision, outputs
         self._cameras = [camera.id for camera in config.cameras]
         self._recorder, self._out = recorder, out
@@ -97,10 +100,12 @@ class Central:
             command = self._commands.read(message.payload, message.retained, self._recorder.now.wall_us / 1e6)
             self._do(command)
         except RefusedError as error:
-            of = command or error
-            seen = {command.id: command.expires_s} if command else {}
-            refused: CommandData = {"result": "refused", "reason": error.reason}
-            self._refuse({**refused, "command": of.id, "verb": of.verb, "by": of.by}, seen)
+            self._refused(command or error, error.reason)
+
+    def _refused(self, of: Command | RefusedError, reason: str) -> None:
+        seen = {of.id: of.expires_s} if isinstance(of, Command) else {}
+        refused: CommandData = {"result": "refused", "reason": reason}
+        self._refuse({**refused, "command": of.id, "verb": of.verb, "by": of.by}, seen)
 
     def resend(self, request: Mapping[str, Any], answer: Callable[[CommandData], None]) -> None:
         """Somebody at the box itself asks for events again: as the command, and unsigned.
@@ -171,6 +176,15 @@ class Central:
                     self._walktest.end(command.by)
                 else:
                     self._walktest.begin(command.by, for_s)
+        elif command.verb == "list":
+
+            def changed(message: ListChanged) -> None:
+                if message.reason:
+                    self._refused(command, message.reason)
+                else:
+                    done({"result": "done", "list": str(command.data["name"]), "codes": message.codes})
+
+            self._lists.change(command.data, changed)
         elif command.verb == "capture":
             camera, after_s = str(command.data.get("camera")), command.data.get("after_s", 0)
             if camera not in self._cameras:

@@ -25,7 +25,7 @@ ADDRESS: Final = re.compile(r"https?://[\w.~:\[\]-]+/[\w\-.~:/?\[\]@!$&'()*+,;=%
 ADDRESS_CHARS_MAX: Final = 2_000
 SHA256: Final = re.compile("[0-9a-f]{64}")
 VERB_PREFIX: Final = "callbox.command."
-DONE_HERE: Final = ("acknowledge", "close", "resend", "test", "capture", "output")
+DONE_HERE: Final = ("acknowledge", "close", "resend", "test", "capture", "output", "list")
 """Verbs that this version does; the others are refused with that reason."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import Field, ValidationError, create_model
 
 from agent import config_rules
-from agent.config_codes import Patrol
+from agent.config_codes import CodeList, Patrol
 from agent.config_errors import ConfigError, ConfigErrors, KeyPath, did_you_mean, dotted, faults, show
 from agent.config_links import Link, Profile, Timing
 from agent.config_model import (
@@ -39,6 +39,7 @@ from drivers.contract import DriverType
 __all__ = [
     "Box",
     "Camera",
+    "CodeList",
     "Config",
     "ConfigError",
     "ConfigErrors",
@@ -177,6 +178,8 @@ def _hung(
             document.error((*at, "kind"), show(made.kind), t("config.fixes"))
         elif codes is False and made.kind == "scan" and not made.read:
             document.error((*at, "kind"), show(made.kind), t("config.no_codes"))
+        if made.lists and made.kind != "scan":
+            document.error((*at, "lists"), show(", ".join(made.lists)), t("config.lists_scan"))
         if made.read and (made.kind != "scan" or codes):
             document.error((*at, "read"), show(", ".join(made.read)), t("config.read_contact"))
         elif made.read and not made.cameras:
@@ -242,6 +245,7 @@ def _cross_check(document: Document) -> None:
         (("inputs", "outputs"), "id"),
         (("cameras",), "id"),
         (("paths",), "id"),
+        (("lists",), "name"),
         (("patrols",), "name"),
         (("operators",), "name"),
         (("neighbours",), "box"),
@@ -261,19 +265,18 @@ def _cross_check(document: Document) -> None:
         if (point := _text(entry, "input")) and point not in points:
             names, hint = _one_of(point, points)
             document.error((*at, "input"), show(point), t("config.patrol_input", inputs=names or "-"), hint)
-    cameras = [_text(entry, "id") for entry, _ in entries("cameras")]
-    for entry, at in entries("inputs"):
-        watching = entry.get("cameras")
-        for n, camera in enumerate(watching if isinstance(watching, list) else ()):
-            if isinstance(camera, str) and camera not in cameras:
-                names, hint = _one_of(camera, cameras)
-                document.error((*at, "cameras", n), show(camera), names or t("config.no_cameras"), hint)
-    inputs = [_text(entry, "id") for entry, _ in entries("inputs")]
-    for entry, at in entries("outputs"):
-        answered = entry.get("inputs")
-        for n, name in enumerate(answered if isinstance(answered, list) else ()):
-            if isinstance(name, str) and name not in inputs:
-                document.error((*at, "inputs", n), show(name), *_one_of(name, inputs))
+    for group, key, id, none in (
+        ("inputs", "cameras", "id", "config.no_cameras"),
+        ("inputs", "lists", "name", "config.no_lists"),
+        ("outputs", "inputs", "id", "config.list_some"),
+    ):
+        allowed = [_text(entry, id) for entry, _ in entries(key)]
+        for entry, at in entries(group):
+            named = entry.get(key)
+            for n, name in enumerate(named if isinstance(named, list) else ()):
+                if isinstance(name, str) and name not in allowed:
+                    names, hint = _one_of(name, allowed)
+                    document.error((*at, key, n), show(name), names or t(none), hint)
 
 
 def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:

@@ -1,6 +1,6 @@
-"""What scanned codes are for: patrols. A part of `agent/config_model.py`."""
+"""What scanned codes are for: lists and patrols. A part of `agent/config_model.py`."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,16 @@ from agent.text import t
 
 DAY_MIN = 24 * 60
 TimeOfDay = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class CodeList(Keys):
+    """Codes of things and papers, brought by the `list` command."""
+
+    name: Name = Field(description="its name, in commands and events")
+    kind: Literal["allow", "watch"] = Field(
+        description="allow: the lamp says whether a code is on it; watch: a code on it is an alarm"
+    )
+    hashed: bool = Field(False, description="kept as HMACs under the site's key alone; needs key_file")
 
 
 class Patrol(Keys):

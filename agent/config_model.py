@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from agent.config_codes import Patrol
+from agent.config_codes import CodeList, Patrol
 from agent.config_errors import Fault, KeyPath, show
 from agent.config_links import TIMINGS, Link, Profile, Timing
 from agent.config_papers import Documents
@@ -107,6 +107,7 @@ class Input(Wired):
     read: tuple[Literal["codes", "mrz", "plate"], ...] = Field(
         (), description="of a contact of kind scan: what its first camera reads at each press; mrz and plate need [ocr]"
     )
+    lists: tuple[str, ...] = Field((), description="of kind scan: names of the lists in which its codes are looked up")
     debounce_ms: int = number(0, 1000, "ms", "a change shorter than this is contact bounce, not a change", 20)
 
     @property
@@ -304,6 +305,7 @@ class Config(Keys):
     paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
         (), description="ways out besides MQTT"
     )
+    lists: tuple[CodeList, ...] = Field((), description="lists of codes of things and papers")
     patrols: tuple[Patrol, ...] = Field((), description="rounds of officers, who check in at a point")
     operators: tuple[Operator, ...] = Field((), description="whose commands the box obeys")
     neighbours: tuple[Neighbour, ...] = Field(
@@ -328,6 +330,9 @@ class Config(Keys):
         hashed = [name for name, keep in self.documents.policy.items() if keep == "hash"]
         if hashed and self.key_file is None:
             raise wrong(*(Fault(("documents", name), "hash", t("config.hash")) for name in hashed))
+        listed = [n for n, each in enumerate(self.lists) if each.hashed]
+        if listed and self.key_file is None:
+            raise wrong(*(Fault(("lists", n, "hashed"), "true", t("config.hash")) for n in listed))
         return self
 
     def make(self, entry: Driver) -> contract.Driver:

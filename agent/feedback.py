@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, Literal
 
-Show = Literal["fault", "recorded", "waiting", "received", "acknowledged"]
+Show = Literal["fault", "recorded", "waiting", "received", "acknowledged", "known", "unknown"]
 Color = Literal["amber", "green", "red"]
 
 
@@ -49,6 +49,10 @@ PATTERNS: Final[dict[Show, Pattern]] = {
     "received": Pattern("amber", (0.2, 1.8), tone_s=(0.1, 0.1, 0.1)),  # a short pulse: central has it
     # on, with a double wink: a person has seen it
     "acknowledged": Pattern("green", (3.0, 0.2, 0.2, 0.2), tone_s=(0.8,)),
+    # two short: the scanned code is on a list of kind allow
+    "known": Pattern("green", (0.15, 0.15, 0.15, 1.05), tone_s=(0.1, 0.1, 0.4)),
+    # one long: it is on none of them
+    "unknown": Pattern("red", (1.2, 0.3), tone_s=(0.4, 0.1, 0.4, 0.1, 0.4)),
 }
 """In the order in which they are shown when several are true."""
 STEADY: Final = Pattern(None)
@@ -67,7 +71,12 @@ TURN_S: Final = 4.0
 """Several are shown one after the other, so long each; none hides another."""
 GAP_S: Final = 0.5
 """Between two tones."""
+FLASH_S: Final = 1.5
+"""What becomes of a scan is shown at once and so long, before all else: somebody stands there."""
 EDGE_S: Final = 1e-6
+
+Flash = tuple[Show, float]
+"""What is shown so, and since when."""
 
 
 class Feedback:
@@ -75,10 +84,12 @@ class Feedback:
 
     def __init__(self) -> None:
         self._shows: list[Show] = []
+        self._flash: Flash | None = None
         self._since_s = 0.0
 
-    def update(self, shows: Iterable[Show], now_s: float) -> None:
-        """What is to be shown now. A change starts from the beginning, with what is new first."""
+    def update(self, shows: Iterable[Show], now_s: float, flash: Flash | None = None) -> None:
+        """What is to be shown now. A change starts from the beginning, with what is new first. flash: the newest."""
+        self._flash = flash if flash is not None and now_s + EDGE_S < flash[1] + FLASH_S else None
         wanted = [show for show in PATTERNS if show in set(shows)]
         if set(wanted) != set(self._shows):
             fresh = [show for show in wanted if show not in self._shows]
@@ -88,11 +99,11 @@ class Feedback:
     @property
     def busy(self) -> bool:
         """There is something to show."""
-        return bool(self._shows)
+        return bool(self._shows or self._flash)
 
     def lit(self, now_s: float) -> Color | None:
         """The colour that is lit; None: dark."""
-        if not self._shows:
+        if not (self._shows or self._flash):
             return None
         show, start_s = self._turn(now_s)
         pattern = PATTERNS[show]
@@ -100,16 +111,20 @@ class Feedback:
 
     def due_s(self, now_s: float) -> float | None:
         """When that changes by itself."""
-        if not self._shows:
+        if not (self._shows or self._flash):
             return None
         show, start_s = self._turn(now_s)
         step_s = PATTERNS[show].next_s(now_s - start_s + EDGE_S)
         dues = [start_s + step_s] if step_s is not None else []
-        if len(self._shows) > 1:
+        if self._flash:
+            dues.append(start_s + FLASH_S)
+        elif len(self._shows) > 1:
             dues.append(start_s + TURN_S)
         return min(dues, default=None)
 
     def _turn(self, now_s: float) -> tuple[Show, float]:
+        if self._flash:
+            return self._flash
         if len(self._shows) == 1:
             return self._shows[0], self._since_s
         turns = int((now_s - self._since_s + EDGE_S) // TURN_S)

@@ -52,6 +52,12 @@ KINDS: Final[dict[str, Kind]] = {
     "reset": Kind("alarm.reset"),  # records no event of its own: it closes cases
 }
 
+LISTED: Final = "listed"
+"""The kind of a case that no input is of: a code on a list of kind `watch`."""
+
+CASES: Final[dict[str, Kind]] = {**KINDS, LISTED: Kind("alarm.listed", latches=True)}
+"""Kinds of cases."""
+
 CID: Final[dict[str, int]] = {
     "alarm.panic": 120,
     "alarm.duress": 121,

@@ -16,6 +16,8 @@ from agent.events import Event, Stamp
 from agent.eyes import EyeAction, Eyes
 from agent.identity import Signer
 from agent.journal import Journal, Opened
+from agent.list_store import ListStore
+from agent.lists_mail import ListAction
 from agent.mail import (
     Acked,
     Action,
@@ -84,6 +86,7 @@ class Loop:
         self._exit = ""
         self._power_off = False
         self._eyes = Eyes(config, self._mailbox.answer)
+        self._lists = ListStore(config, self._mailbox.answer)
         self._wires = make_wires(config, self._mailbox.put)
         self._outputs = {
             output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
@@ -211,6 +214,9 @@ class Loop:
         if isinstance(action, EyeAction):
             self._eyes.do(action)
             return
+        if isinstance(action, ListAction):
+            self._lists.ask(action)
+            return
         match action:
             case Publish() | Drop() | Probe():
                 self._sessions.do(action)
@@ -337,6 +343,7 @@ class Loop:
             self._await_ack(goodbye, until_s)
         self._sessions.close(GOODBYE_S)
         self._eyes.stop(GOODBYE_S)
+        self._lists.close(GOODBYE_S)
         if not self._worker.close(GOODBYE_S):
             log.error("the disk did not take the last events in time")
         if self._status is not None:

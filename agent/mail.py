@@ -10,7 +10,8 @@ from typing import Final, Literal, NamedTuple
 
 from agent.events import Event
 from agent.kinds import Cause, EventClass
-from agent.media_mail import MediaAction, MediaMessage, OwedFile
+from agent.lists_mail import ListAction, ListMessage
+from agent.media_mail import FetchFiles, MediaAction, MediaMessage, OwedFile, SurveyFiles
 from agent.ranges import Hole, Range
 
 NEIGHBOUR: Final = "neighbour/"
@@ -156,6 +157,7 @@ Message = (
     | Arrived
     | Answered
     | MediaMessage
+    | ListMessage
 )
 
 
@@ -308,6 +310,7 @@ Action = (
     | Fetch
     | Survey
     | MediaAction
+    | ListAction
     | NewJournal
     | Connect
     | Drop
@@ -319,6 +322,16 @@ Action = (
     | SetOutput
     | Say
 )
+
+OF_A_JOURNAL: Final = (NewJournal, Write, Fetch, FetchFiles, Survey, SurveyFiles)
+
+
+def for_its_journal(actions: list[Action]) -> list[Action]:
+    """The same without what follows a `NewJournal` and is for the old one: it is sealed anew for the new one."""
+    for at, action in enumerate(actions):
+        if isinstance(action, NewJournal):
+            return [*actions[: at + 1], *(later for later in actions[at:] if not isinstance(later, OF_A_JOURNAL))]
+    return actions
 
 
 def one_transaction(actions: list[Action]) -> list[Action]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.events import rfc3339
 from agent.evidence import Evidence
+from agent.lists import Lists
 from agent.mail import Action, Write
 from agent.media_mail import (
     CameraSaid,
@@ -43,7 +44,13 @@ class Media:
     """Called by the box with what comes from cameras, spool and journal, and at every tick."""
 
     def __init__(
-        self, config: "Config", opened: "Opened", recorder: Recorder, rng: random.Random, out: list[Action]
+        self,
+        config: "Config",
+        opened: "Opened",
+        lists: Lists,
+        recorder: Recorder,
+        rng: random.Random,
+        out: list[Action],
     ) -> None:
         self._recorder, self._out = recorder, out
         puback = config.delivery == "puback"
@@ -51,7 +58,7 @@ class Media:
         self.uploads = Uploads(opened.media_bytes, wish.media_kbps, rng, out, puback_delivers=puback, put=wish.put)
         self.evidence = Evidence(config.cameras, opened.clips, recorder, self.uploads.owed, out)
         self.papers = Papers(config.documents.policy, config.site_key)
-        self.reads = Reads(opened.settings, self.evidence, self.papers, recorder, out)
+        self.reads = Reads(opened.settings, lists, self.evidence, self.papers, recorder, out)
         self._days, self._bytes = config.retention.days, config.retention.media_mb * 1_000_000
         self._keeps = bool(config.cameras) or opened.media_bytes > 0
         self._look_s = recorder.now.mono_s

@@ -229,15 +229,28 @@ class BulletinWish(TypedDict):
     """its language, as zh"""
 
 
+class ListedCode(TypedDict):
+    """A code that expires."""
+
+    code: Annotated[str, Limits(minLength=1, maxLength=8000)]
+    """the code, as a scan brings it"""
+    expires: NotRequired[Moment]
+    """from then on it is on the list no more; with a time zone"""
+
+
 class ListWish(TypedDict):
-    """Changes a code list. Refused by this version."""
+    """Changes a code list, wholly or not at all. With `version` a new list grows beside the one that is valid."""
 
     name: Name
-    """the list"""
-    add: NotRequired[list[str]]
-    """codes to add"""
-    remove: NotRequired[list[str]]
-    """codes to take out"""
+    """the list, as in the box's config"""
+    add: NotRequired[list[Annotated[str, Limits(minLength=1, maxLength=8000)] | ListedCode]]
+    """codes to put in"""
+    remove: NotRequired[list[Annotated[str, Limits(minLength=1, maxLength=8000)]]]
+    """codes to take out; not with `version`; what is in both is put in"""
+    version: NotRequired[Annotated[str, Limits(minLength=1, maxLength=40)]]
+    """names the new list, in each command that brings a part of it"""
+    count: NotRequired[Count]
+    """with `version`: it is whole, and has so many codes; from now on it is the list"""
 
 
 WISHES: Final[Mapping[str, type]] = {

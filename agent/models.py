@@ -75,6 +75,25 @@ class ConfirmedData(Change):
     """a press of a hold-up device more than 2 minutes after the first; tamper within 2 minutes of a press"""
 
 
+class Listing(TypedDict, closed=True):
+    """What the alarm of a listed code says beside, to be unpacked into the following."""
+
+    lists: NotRequired[list[Name]]
+    scan: NotRequired[Uuid]
+    code: NotRequired[str]
+
+
+class ListedData(AlarmData):
+    """A scanned code is on a list of kind `watch`. A case as that of a button."""
+
+    lists: NotRequired[list[Name]]
+    """on `raised`: the lists of kind `watch` on which it was found"""
+    scan: NotRequired[Uuid]
+    """on `raised`: the id of the event of its scan"""
+    code: NotRequired[str]
+    """on `raised`, where none of the lists is hashed: the code"""
+
+
 class CancelledData(Change):
     """Somebody at the place says that the newest alarm was none: a second message, never a suppression."""
 
@@ -236,6 +255,10 @@ class CommandData(TypedDict):
     """of `output`: how it is held"""
     for_s: NotRequired[float]
     """of `output`: for so many seconds from now"""
+    list: NotRequired[Name]
+    """of `list`: the list that was changed"""
+    codes: NotRequired[Count]
+    """of `list`: how many codes it has now, or its version that is not yet whole"""
     count: NotRequired[Count]
     """how many were refused, when merged"""
     merged: NotRequired[Literal[True]]
@@ -262,6 +285,7 @@ class ConfigData(TypedDict):
 
 EventData = (
     AlarmData
+    | ListedData
     | ConfirmedData
     | CancelledData
     | ContactData
@@ -293,7 +317,7 @@ DATA: Final[Mapping[str, type]] = {
     "alarm.fire": AlarmData,
     "alarm.intrusion": AlarmData,
     "alarm.tamper": AlarmData,
-    "alarm.listed": ReservedData,
+    "alarm.listed": ListedData,
     "alarm.cancelled": CancelledData,
     "trouble.ac": ContactData,
     "trouble.battery": ContactData,
@@ -304,6 +328,7 @@ DATA: Final[Mapping[str, type]] = {
     "trouble.camera": TroubleData,
     "trouble.clock": TroubleData,
     "trouble.patrol": TroubleData,
+    "trouble.lists": TroubleData,
     "trouble.parked": ParkedData,
     "scan.code": ScanData,
     "scan.document": DocumentData,

@@ -7,9 +7,20 @@ from typing_extensions import TypedDict  # typing's own is known to pydantic fro
 from agent.model_types import Count, Hash, Limits, Moment, Name
 
 
+class OnLists(TypedDict, closed=True):
+    """What the lists say of a code, to be unpacked into the following."""
+
+    lists: NotRequired[list[Name]]
+    unlisted: NotRequired[str]
+
+
 class _Scan(TypedDict):
     """What every scan has."""
 
+    lists: NotRequired[list[Name]]
+    """at an input that names lists: those on which the code was found"""
+    unlisted: NotRequired[str]
+    """why the code was not looked up in all of them"""
     input: Name
     """the id of the scanner, or of the button that let a camera read"""
     camera: NotRequired[Name]

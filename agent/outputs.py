@@ -1,6 +1,6 @@
 """The outputs: what each of them does now, and when that changes. Pure.
 
-    feedback, buzzer   what became of a press, for who pressed; and a fault, once
+    feedback, buzzer   what became of a press or a scan, for who stands there; and a fault, once
     siren              an alarm that is not silent, until it is acknowledged, and at most `longest_s`
     strobe             the same, until it is closed
     neighbour          an alarm of another box
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from agent.alarms import Alarms, Case
 from agent.commands import RefusedError
 from agent.feedback import EDGE_S, NEIGHBOUR, PATTERNS, SIRENS, STEADY, Feedback, Pattern, Show, Tones
+from agent.lists import Lists
 from agent.mail import Action, SetOutput
 from agent.messages import OutputState
 from agent.neighbours import Neighbours
@@ -77,15 +78,17 @@ class Outputs:
         self,
         entries: Sequence["Output"],
         alarms: Alarms,
+        lists: Lists,
         neighbours: Neighbours,
         recorder: Recorder,
         out: list[Action],
     ) -> None:
         self._entries = {entry.id: entry for entry in entries}
-        self._alarms, self._neighbours, self._recorder, self._out = alarms, neighbours, recorder, out
+        self._alarms, self._lists, self._neighbours = alarms, lists, neighbours
+        self._recorder, self._out = recorder, out
         self._feedback, self._tones = Feedback(), Tones()
         self._told: set[tuple[Show, str, float]] | None = None
-        """What the buzzer has told: show, case, second of the press."""
+        """What the buzzer has told: show, case, second of the press; of a scan that of its answer."""
         self._bells = {entry.id: Bell(entry.longest_s) for entry in entries if entry.role == "siren"}
         self._held: dict[str, Held] = {}
         self._on: dict[str, bool] = {}
@@ -105,7 +108,7 @@ class Outputs:
         shown = self._alarms.shown
         inputs = any(name.startswith("input ") for name in self._recorder.troubles)
         fault = self._recorder.volatile or inputs or line_broken
-        self._feedback.update(self._shows(shown, now_s, fault=fault), now_s)
+        self._feedback.update(self._shows(shown, now_s, fault=fault), now_s, self._lists.flash)
         self._tell(shown, now_s, fault=fault)
         self._held = {id: held for id, held in self._held.items() if now_s + EDGE_S < held.until_s}
         dues = [held.until_s for held in self._held.values()]
@@ -207,6 +210,8 @@ class Outputs:
             if phase is not None and case.shown_s is not None:
                 vain = self._recorder.volatile and phase in ("recorded", "waiting")
                 told.add(("fault" if vain else phase, case.id, case.shown_s))
+        if (flash := self._lists.flash) is not None:
+            told.add((flash[0], "", flash[1]))
         fresh = {show for show, *_ in told - (told if self._told is None else self._told)}
         self._told = told
         for show in PATTERNS:

@@ -8,15 +8,17 @@ disk from the press on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from agent.commands import clean
 from agent.events import Stamp, rfc3339
 from agent.evidence import Evidence
 from agent.kinds import class_of
+from agent.lists import CODE_CHARS_MAX, Lists, Scan
 from agent.mail import Action
 from agent.media_mail import CodesRead, FoundCode, FoundDocument, ReadCodes
-from agent.models_scans import DocumentData, ScanData
+from agent.models_scans import DocumentData, OnLists, ScanData
 from agent.papers import Papers
 from agent.recorder import Recorder
 
@@ -27,8 +29,6 @@ ANSWER_S: Final = 75.0
 """A camera answers within 61 s, also when others are read before (docs/evidence.md): after this nobody will."""
 WAITING_MAX: Final = 20
 """Presses without an answer: more are a button that rattles."""
-CODE_CHARS_MAX: Final = 8_000
-"""Of a code; it keeps an event under 64 KB however its characters are written."""
 STARTED_ANEW: Final = "the camera's process was started anew meanwhile; press again"
 BOX_ENDED: Final = "the box ended before the camera had read; press again"
 NO_ANSWER: Final = f"the camera gave no answer within {ANSWER_S:.0f} s; see its trouble"
@@ -40,9 +40,13 @@ class Waiting:
     """A press without an answer. id: of the first event that it will leave."""
 
     id: str
-    input: str
+    entry: "Input"
     camera: str
     at: Stamp
+
+    @property
+    def input(self) -> str:
+        return self.entry.id
 
 
 class Reads:
@@ -51,14 +55,17 @@ class Reads:
     def __init__(
         self,
         settings: Mapping[str, str],
+        lists: Lists,
         evidence: Evidence,
         papers: Papers,
         recorder: Recorder,
         out: list[Action],
     ) -> None:
         """settings: the journal's; with the presses that an earlier run did not end."""
-        self._evidence, self._papers, self._recorder, self._out = evidence, papers, recorder, out
+        self._lists, self._evidence, self._papers, self._recorder, self._out = lists, evidence, papers, recorder, out
         self._waiting: dict[str, Waiting] = {}
+        self._answered: dict[str, Waiting] = {}
+        """Those whose first event waits for the lists."""
         self._left = {
             name.removeprefix(_reading("")): times.split()
             for name, times in settings.items()
@@ -70,7 +77,7 @@ class Reads:
 
     def pressed(self, entry: "Input", at: Stamp) -> str:
         """Somebody wants to know what lies before the first camera of an input; the id of the event to come."""
-        wait = Waiting(self._recorder.new_id(), entry.id, entry.cameras[0], at)
+        wait = Waiting(self._recorder.new_id(), entry, entry.cameras[0], at)
         if len(self._waiting) >= WAITING_MAX:
             self._tell(wait, CodesRead(wait.camera, wait.id, reason=TOO_MANY))
             return wait.id
@@ -82,8 +89,8 @@ class Reads:
     def answered(self, message: CodesRead) -> None:
         """What the camera found. An answer that comes too late is none."""
         if wait := self._waiting.pop(message.ref, None):
+            self._answered[wait.id] = wait
             self._tell(wait, message)
-            self._keep(wait.input)
 
     def camera_started(self, camera: str) -> None:
         """Its process is a new one, and knows nothing of what was asked before."""
@@ -116,20 +123,39 @@ class Reads:
 
     def _keep(self, input_id: str) -> None:
         """What the next run has to end, should this one be cut off."""
-        times = [rfc3339(wait.at.wall_us) for wait in self._waiting.values() if wait.input == input_id]
+        waits = [*self._answered.values(), *self._waiting.values()]
+        times = [rfc3339(wait.at.wall_us) for wait in waits if wait.input == input_id]
         self._recorder.keep({_reading(input_id): " ".join(times)})
 
     def _tell(self, wait: Waiting, read: CodesRead) -> None:
         """An event for each thing found, or one that says why there is none; the picture is evidence of the first."""
         id = wait.id
         for found in read.found or (None,):
-            if isinstance(found, FoundDocument):
-                self._recorder.record("scan.document", wait.input, self._document(wait, read, found), id=id, at=wait.at)
+            if found is None:
+                self._record(wait, id, read, None, {})
             else:
-                self._recorder.record("scan.code", wait.input, self._code(wait, read, found), id=id, at=wait.at)
+                if isinstance(found, FoundDocument):
+                    code, told = found.number, "number" in self._papers.found(found)
+                else:
+                    code, told = found.code, True
+                scan = Scan(wait.entry, code, wait.at, self._evidence, told=told)
+                self._lists.scanned(scan, partial(self._record, wait, id, read, found))
             id = self._recorder.new_id()
-        if read.file is not None:
-            self._evidence.read(wait.id, class_of("scan.code"), wait.camera, wait.at, read.file)
+
+    def _record(
+        self, wait: Waiting, id: str, read: CodesRead, found: FoundCode | FoundDocument | None, said: OnLists
+    ) -> str:
+        if isinstance(found, FoundDocument):
+            document: DocumentData = {**self._document(wait, read, found), **said}
+            self._recorder.record("scan.document", wait.input, document, id=id, at=wait.at)
+        else:
+            code: ScanData = {**self._code(wait, read, found), **said}
+            self._recorder.record("scan.code", wait.input, code, id=id, at=wait.at)
+        if self._answered.pop(id, None):  # the press has its event
+            self._keep(wait.input)
+        if id == wait.id and read.file is not None:
+            self._evidence.read(id, class_of("scan.code"), wait.camera, wait.at, read.file)
+        return id
 
     def _code(self, wait: Waiting, read: CodesRead, found: FoundCode | None) -> ScanData:
         data: ScanData = {"input": wait.input, "camera": wait.camera}

@@ -33,6 +33,9 @@ def status_table(status: dict[str, Any]) -> str:
         rows.append((t("cli.row_position"), _place(place)))
     rows += [(t("cli.row_neighbour"), _neighbour(neighbour)) for neighbour in status["neighbours"]]
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
+    for name, codes in status.get("lists", {}).items():
+        held = t("cli.list_never") if codes is None else t("cli.list_codes", codes=f"{codes:,}")
+        rows.append((t("cli.row_list"), f"{name}  {held}"))
     rows += [(t("cli.row_trouble"), f"{name}: {reason}") for name, reason in status["trouble"].items()]
     width = max(_columns(name) for name, _ in rows)
     return "\n".join(f"{name}{' ' * (width - _columns(name))}  {shown(value)}" for name, value in rows)

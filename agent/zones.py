@@ -12,10 +12,11 @@ from agent.alarms import Alarms
 from agent.events import Stamp
 from agent.inputs import Chatter, Contact, Fact, Pressed, Stuck
 from agent.kinds import KINDS, class_of
+from agent.lists import Lists, Scan
 from agent.media import Media
 from agent.messages import InputState
 from agent.models import ChangeData, ContactData
-from agent.models_scans import DocumentData, ScanData
+from agent.models_scans import DocumentData, OnLists, ScanData
 from agent.patrols import Patrols
 from agent.reads import put_code
 from agent.recorder import Recorder
@@ -62,13 +63,14 @@ class Zones:
         alarms: Alarms,
         walktest: Walktest,
         media: Media,
+        lists: Lists,
         patrols: Patrols,
         recorder: Recorder,
     ) -> None:
         """settings: the journal's."""
         self._zones = {entry.id: Zone(entry, settings) for entry in entries}
         self._alarms, self._walktest, self._media = alarms, walktest, media
-        self._patrols, self._recorder = patrols, recorder
+        self._lists, self._patrols, self._recorder = lists, patrols, recorder
         self._due_s: float | None = None
         self._due_known = False
         for zone in self._zones.values():
@@ -127,18 +129,20 @@ class Zones:
         return zone.contact.active and not KINDS[zone.kind].contact and silence_s >= REPEAT_S
 
     def tick(self, now_s: float) -> None:
-        """What is due by now: settled debounces, stuck buttons, sums of chatter."""
+        """What is due by now: settled debounces, stuck buttons, sums of chatter, scans that waited for lists."""
         self._due_known = False
         for zone in self._zones.values():
             for fact in zone.contact.tick(now_s):
                 self._fact(zone, fact)
             self._sum(zone, now_s)
+        self._lists.tick()
 
     def stop(self) -> None:
         """The box ends: what was merged until now is told now."""
         for zone in self._zones.values():
             self._sum(zone, float("inf"))
         self._media.reads.stop()
+        self._lists.stop()
 
     def due_s(self) -> float | None:
         """When `tick` has something to say next."""
@@ -146,7 +150,7 @@ class Zones:
             zones = self._zones.values()
             dues = [due for z in zones for due in (z.contact.due_s(), z.chatter.due_s(), z.faults.due_s())]
             self._due_s, self._due_known = min((due for due in dues if due is not None), default=None), True
-        return self._due_s
+        return min((due for due in (self._due_s, self._lists.due_s()) if due is not None), default=None)
 
     def _sum(self, zone: Zone, now_s: float) -> None:
         if changes := zone.chatter.sum(now_s):
@@ -234,19 +238,31 @@ class Zones:
 
     def _scan(self, zone: Zone, code: Code) -> None:
         self._walktest.saw(zone.id)
-        data: ScanData = {"input": zone.id}
-        put_code(data, code.code)
-        if code.format:
-            data["format"] = code.format
-        self._record(zone, data, self._recorder.at(code.seen_s))
+        at = self._recorder.at(code.seen_s)
+
+        def record(said: OnLists) -> str:
+            data: ScanData = {"input": zone.id, **said}
+            put_code(data, code.code)
+            if code.format:
+                data["format"] = code.format
+            return self._record(zone, data, at)
+
+        self._lists.scanned(Scan(zone.entry, code.code, at, self._media.evidence), record)
 
     def _paper(self, zone: Zone, paper: Paper) -> None:
         """At a patrol point too it is a document, and no tag."""
         self._walktest.saw(zone.id)
-        data = cast(DocumentData, {"input": zone.id, **self._media.papers.scanned(paper)})
         id, at = self._recorder.new_id(), self._recorder.at(paper.seen_s)
-        self._recorder.record("scan.document", zone.id, data, id=id, at=at)
-        self._capture(zone, id, at)
+        kept = self._media.papers.scanned(paper)
+
+        def record(said: OnLists) -> str:
+            data = cast(DocumentData, {"input": zone.id, **kept, **said})
+            self._recorder.record("scan.document", zone.id, data, id=id, at=at)
+            self._capture(zone, id, at)
+            return id
+
+        number = paper.fields.get("number", "")
+        self._lists.scanned(Scan(zone.entry, number, at, self._media.evidence, told="number" in kept), record)
 
     def _read(self, zone: Zone, at: Stamp) -> None:
         """The first camera reads, and its picture is evidence; beside it all is as of any scan."""
@@ -254,7 +270,7 @@ class Zones:
         watching = zone.cameras[1:] if zone.picture else zone.cameras
         self._media.evidence.caused(id, class_of("scan.code"), watching, at, picture=zone.picture)
 
-    def _record(self, zone: Zone, data: ScanData, at: Stamp, *, counts: bool = True) -> None:
+    def _record(self, zone: Zone, data: ScanData, at: Stamp, *, counts: bool = True) -> str:
         """counts: as a round, at a patrol point."""
         id = self._recorder.new_id()
         rounds = self._patrols.of(zone.id, data.get("code")) if zone.kind == "patrol" else None
@@ -263,6 +279,7 @@ class Zones:
         self._recorder.record(KINDS[zone.kind].event, zone.id, data, id=id, at=at)
         self._patrols.checked_in(rounds or ())
         self._capture(zone, id, at)
+        return id
 
     def _capture(self, zone: Zone, case: str, at: Stamp) -> None:
         """What the cameras see of it is evidence."""

@@ -17,6 +17,7 @@ from agent.box import Box
 from agent.config import Config, load
 from agent.events import Stamp
 from agent.identity import Ed25519Signer, b64
+from agent.lists_mail import ChangeList, LookUp
 from agent.mail import (
     Acked,
     Action,
@@ -119,6 +120,8 @@ class Bench:
         """Files of evidence by name."""
         self.wishes: list[Record | TakePicture | ReadCodes] = []
         """What cameras were told."""
+        self.asked: list[LookUp | ChangeList] = []
+        """What the code lists were asked, and were not yet answered: a test says what they answer."""
         self.media: list[Connect] = []
         """Sessions for media."""
         self.connects: list[Connect] = []
@@ -180,6 +183,8 @@ class Bench:
                 self.box.handle(Unlinked(files), self.stamp)
             case Record() | TakePicture() | ReadCodes():
                 self.wishes.append(action)
+            case LookUp() | ChangeList():
+                self.asked.append(action)
             case Survey():
                 self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)
             case Write() | Fetch() | FetchFiles():
@@ -325,9 +330,13 @@ class Bench:
             **changes,
         }
 
+    def arrive_command(self, verb: str, data: Mapping[str, Any], **changes: Any) -> None:
+        """A signed command arrives."""
+        self.arrive("command", signed(DESK, self.order(verb, data, **changes)))
+
     def command(self, verb: str, data: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         """A signed command arrives; the audit event that it left."""
-        self.arrive("command", signed(DESK, self.order(verb, data, **changes)))
+        self.arrive_command(verb, data, **changes)
         return self.of("audit.command")[-1]
 
     # ---- what came of it

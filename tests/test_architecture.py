@@ -30,6 +30,8 @@ PURE = {
     "kinds",
     "lane",
     "link",
+    "lists",
+    "lists_mail",
     "load",
     "mail",
     "media",
@@ -84,6 +86,8 @@ DOORS = {
         *(
             "agent/journal.py",
             "agent/journal_files.py",
+            "agent/list_file.py",
+            "agent/list_store.py",
             "agent/schema.py",
             "agent/writer.py",
             "agent/reader.py",

@@ -59,6 +59,7 @@ OTHER: dict[str, Any] = {
     "inputs.cameras": [],
     "inputs.capture": "picture",
     "inputs.read": ["mrz"],
+    "inputs.lists": [],
     "inputs.debounce_ms": 30,
     "inputs.pin": 18,
     "inputs.pin_nc": 25,
@@ -117,6 +118,9 @@ OTHER: dict[str, Any] = {
     "paths.when": "always",
     "paths.port": "/x",
     "paths.to": ["+8613900000000"],
+    "lists.name": "x",
+    "lists.kind": "watch",
+    "lists.hashed": True,
     "patrols.name": "x",
     "patrols.input": "tag-two",
     "patrols.every_min": 30,
@@ -191,7 +195,7 @@ def test_each_key_changes_the_config(file: Path, key: str) -> None:
             del entry[gone]
     if key == "inputs.signal":
         entry["kind"] = "battery"
-    if key in ("drivers.id", "drivers.type", "inputs.id", "cameras.id", "outputs.role", "paths.type"):
+    if key in ("drivers.id", "drivers.type", "inputs.id", "cameras.id", "outputs.role", "paths.type", "lists.name"):
         # these are the names that other keys go by: the change is that they are missed
         assert mistakes(file, yaml.safe_dump(after, allow_unicode=True))
         return

@@ -43,8 +43,8 @@ KIND_NAMES = (
 INSTALLED = ", ".join(registry.installed())
 TOP_KEYS = (
     "box, state_dir, links, delivery, central_key, key_file, receipt_timeout_s, profile, "
-    "drivers, inputs, outputs, cameras, evidence, documents, previews, paths, patrols, operators, neighbours, "
-    "power, position, retention"
+    "drivers, inputs, outputs, cameras, evidence, documents, previews, paths, lists, patrols, operators, "
+    "neighbours, power, position, retention"
 )
 TWELVE_AND_ONE = [
     "box.yaml:1: box.site: found 'Jiangyang'; allowed: text like [a-z0-9][a-z0-9-]{0,39}",

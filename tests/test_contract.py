@@ -19,6 +19,7 @@ from agent import messages, models, schemas
 from agent.commands import DONE_HERE, NOTE_CHARS_MAX, RANGES_MAX, RESEND_RANGES_MAX
 from agent.events import Stamp
 from agent.kinds import CID, KINDS, class_of
+from agent.lists_mail import ListChanged, ListsStand, LookedUp
 from agent.mail import Arrived, Publish, SessionDown, StorageFailed, Surveyed
 from agent.media_mail import CameraFile, CameraSaid, CodesRead, FoundCode, FoundDocument, ReadCodes, SurveyedFiles
 from drivers.contract import Fix
@@ -220,6 +221,20 @@ def test_an_event_that_breaks_the_contract_is_refused(change: Mapping[str, Any])
 # ---- what a box says in virtual time
 
 
+def lists_of(bench: Bench) -> None:
+    """A list is brought, and a code on it is scanned; another scan has no answer."""
+    bench.say(ListsStand({"tickets": 0}, ""))
+    bench.wait(1)
+    bench.arrive_command("list", {"name": "stolen", "add": ["A-1"]})
+    bench.scan("A-1")
+    change, question = bench.asked[-2:]
+    bench.say(ListChanged(change.ref, 1))
+    bench.say(LookedUp(question.ref, ("stolen",), "not brought yet: tickets"))
+    bench.command("close", {"alarm": bench.of("alarm.listed")[0]["case"], "note": ""})
+    bench.scan("A-2")
+    bench.wait(1)
+
+
 def everything() -> Bench:
     """A box that has recorded every type of event that this version sends."""
     kinds = ("duress", "medical", "fire", "tamper", "battery")
@@ -232,6 +247,8 @@ def everything() -> Bench:
     seeing = seeing.replace("inputs:\n", "  - {id: sky, type: gpsd}\ninputs:\n")
     more += "  - {id: sat, driver: sky, kind: position}\n"
     patrols = "patrols:\n  - {name: day, input: point, every_min: 1, grace_min: 0}\n"
+    patrols += "lists:\n  - {name: tickets, kind: allow}\n  - {name: stolen, kind: watch}\n"
+    seeing = seeing.replace("kind: scan}", "kind: scan, lists: [tickets, stolen]}").replace("may: [", "may: [list, ")
     bench = Bench(seeing.replace("outputs:\n", more + cameras + patrols + "outputs:\n"), start=False)
     bench.box.start(bench.stamp, last_end="crash", new_journal="lost", config_hash="c" * 64, config_changed=True)
     bench.act()
@@ -277,6 +294,7 @@ def everything() -> Bench:
     bench.filed("front", (b"a picture", bench.now_s, bench.now_s), through_s=0, key_frame=True)
     bench.filed("front", (b"a second", bench.now_s, bench.now_s + 1), through_s=bench.now_s + 20)
     bench.say(SurveyedFiles(bench.journal.name, "disk", tuple(bench.journal.files.values()), more=False))
+    lists_of(bench)
     bench.command("output", {"output": "lamp", "state": "on", "for_s": 3})
     for _ in range(20):
         bench.arrive("command", b"{}")  # merged refusals

@@ -93,6 +93,20 @@ def test_the_newest_alarm_that_nobody_has_seen_is_on_top(page: Page, desk: Desk)
     assert [c.get_attribute("data-case") for c in page.get_by_test_id("case").all()] == [first, second]
 
 
+def test_a_listed_code_names_its_list_and_a_missed_round_its_patrol(page: Page, desk: Desk) -> None:
+    listed: dict[str, Any] = {"transition": "raised", "cid": 140, "input": "desk", "lists": ["stolen", "lost"]}
+    case = desk.box.alarm(desk.box.event("alarm.listed", count=1, **listed))
+    expect(card(page, case)).to_contain_text("Listed code scanned")
+    expect(card(page, case)).to_contain_text("stolen, lost")
+    desk.box.say("event/trouble", desk.box.event("trouble.patrol", transition="raised", patrol="night", reason="late"))
+    missed = page.locator("[data-testid=event][data-type='callbox.trouble.patrol']")
+    expect(missed).to_contain_text("Trouble: missed round")
+    expect(missed).to_contain_text("night")
+    page.locator("#language").click()
+    expect(missed).to_contain_text("漏巡")
+    expect(card(page, case)).to_contain_text("扫到名单中的号码")
+
+
 def test_what_comes_from_outside_is_text(page: Page, desk: Desk) -> None:
     evil = desk.add_box(WireBox(name="jiangyang/evil", journal="evil"))
     evil.say("state", evil.state("s2", name=XSS, trouble=[XSS], inputs={XSS: {"value": XSS, "quality": XSS}}))

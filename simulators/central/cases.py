@@ -36,8 +36,14 @@ def entry(record: Record) -> dict[str, Any]:
             key: value[:TEXT_MAX] if isinstance(value, str) else value
             for key, value in event.data.items()
             if isinstance(value, str | int | float)
-        },
+        }
+        | {"lists": names(event.data.get("lists"))},
     }
+
+
+def names(value: object) -> str:
+    """A list of names as one text, for the page."""
+    return ", ".join(str(name) for name in value)[:TEXT_MAX] if isinstance(value, list) else ""
 
 
 def case_of(record: Record) -> str | None:
@@ -123,6 +129,7 @@ class Case:
             "silent": kind in SILENT_KINDS,
             "input": str(data.get("input") or ""),
             "code": str(data.get("code") or "")[:TEXT_MAX],
+            "lists": names(data.get("lists")),
             "cid": data.get("cid") if type(data.get("cid")) is int else None,
             "count": count,
             "state": state,

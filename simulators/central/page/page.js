@@ -189,7 +189,7 @@ function caseCard(item) {
     h("div", { class: "body" },
       h("p", { class: "state" }, t(`page.state.${item.state}`), acknowledged && item.state === "acknowledged" ? h("span", { class: "who" }, " " + t("page.ack_by", { by: operator(acknowledged.by), time: clockTime(acknowledged.time) })) : null),
       h("h3", {}, title, item.count > 1 ? h("span", { class: "count", title: times(item) }, `×${item.count}`, h("span", { class: "unseen" }, times(item))) : null),
-      h("p", { class: "place" }, boxName(item.box), item.input ? h("span", { class: "input" }, item.input) : null, item.code ? h("span", { class: "input" }, item.code) : null),
+      h("p", { class: "place" }, boxName(item.box), item.input ? h("span", { class: "input" }, item.input) : null, item.code ? h("span", { class: "input" }, item.code) : null, item.lists ? h("span", { class: "input" }, item.lists) : null),
       h("p", { class: "when" }, h("time", { datetime: item.raised }, clockTime(item.raised)), " · ", agoOf(item.raised), item.count > 1 ? ` · ${times(item)}` : "", item.clock === "synced" ? null : h("span", { class: "aside" }, ` · ${t("page.clock_unsynced")}`)),
       h("ul", { class: "marks" }, ...marks(item)),
       acknowledged?.note && item.state === "acknowledged" ? h("blockquote", { data: { testid: "note" } }, acknowledged.note) : null,
@@ -223,7 +223,7 @@ const shapeOf = (event) => ({ "audit.acknowledged": "check", "audit.closed": "sq
 
 function eventParts(event) {
   const data = event.data;
-  const detail = [data.code, data.input, data.patrol, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
+  const detail = [data.code, data.input, data.lists || data.list, data.patrol, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
   const notes = [];
   if (event.replayed) notes.push(h("span", { class: "mark late" }, t("page.replayed")));
   if (event.late_s !== null) notes.push(h("span", { class: "mark plain" }, t("page.received_after", { duration: duration(event.late_s) })));
