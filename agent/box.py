@@ -43,6 +43,8 @@ from agent.models import FINAL, CommandData, LastEnd, StoppingData
 from agent.neighbours import Neighbours
 from agent.outbox import Outbox
 from agent.outputs import Outputs
+from agent.path_mail import PathMessage
+from agent.paths import Paths
 from agent.patrols import Patrols
 from agent.position import Position
 from agent.power import Power
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.journal import Opened
 
-DOUBTS_AT_ONCE: Final = 10
-"""Signatures checked in one step, 2 ms: an alarm may have to wait for them."""
 TICK_S_MAX: Final = 1.0
 ALARM_FIRST_S: Final = 0.05
 """So long all else waits for an alarm that is on its way to the disk; a disk that takes longer stops nothing."""
@@ -79,6 +79,7 @@ class Box:
         self._alarms = Alarms(opened.cases, self._recorder)
         self._lists = Lists(config.lists, self._alarms, self._recorder, self._out)
         self._media = Media(config, opened, self._lists, self._recorder, rng, self._out)
+        self._paths = Paths(config, opened, self._recorder, self._out)
         self._patrols = Patrols(config.patrols, opened.settings, self._recorder)
         self._position = Position(config, self._recorder)
         self._recorder.place = self._position.place
@@ -116,6 +117,7 @@ class Box:
             self._walktest,
             self._media,
             self._lists,
+            self._paths,
             self._uplink,
             self._supervision,
             self._outputs,
@@ -210,6 +212,7 @@ class Box:
     ) -> None:
         self._uplink.replace(self._new_outbox(opened))
         self._media.moved(opened, files)
+        self._paths.moved(opened)
         self._supervision.compliance.forget()
         self._keeping.moved(reason, copies)
 
@@ -245,6 +248,7 @@ class Box:
                 for event in self._recorder.recorded(message):
                     self._uplink.recorded(event, now.mono_s)
                     self._supervision.recorded(event)
+                    self._paths.recorded(event)
             case Fetched(journal=journal) if journal == self._recorder.journal:
                 self._uplink.fetched(message)
             case OwedAgain(journal=journal) if journal == self._recorder.journal:
@@ -275,6 +279,8 @@ class Box:
                 self._central.command(message)
             case Arrived(topic=topic):
                 self._neighbours.arrived(topic.removeprefix(NEIGHBOUR), message)
+            case _ if isinstance(message, PathMessage):
+                self._paths.handle(message)
             case _:
                 pass  # a late word of a journal or session that is no more
 
@@ -315,6 +321,7 @@ class Box:
             self._media.due_s(),
             self._timekeeping.due_s(),
             self._power.due_s(),
+            self._paths.due_s(),
             now_s if self._uplink.outbox.doubtful else None,
             (self._recorder.alarm_s or now_s) + ALARM_FIRST_S if self.alarm_under_way else None,
         ]
@@ -358,15 +365,8 @@ class Box:
         self._outputs.update(line_broken=self._supervision.shows)
         self._uplink.pump(now_s, alarms_only=self.alarm_under_way)
         self._media.pump(self._uplink, alarm_under_way=self.alarm_under_way)
-        unfit, self._uplink.outbox.unfit = self._uplink.outbox.unfit, []
-        for event in unfit:
-            self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
-        doubtful = self._uplink.outbox.doubtful
-        looked_at, doubtful[:] = doubtful[:DOUBTS_AT_ONCE], doubtful[DOUBTS_AT_ONCE:]
-        for event in looked_at:
-            if not self._recorder.vouches_for(event):
-                self._uplink.outbox.drop([(event.seq, event.seq)])
-                self._recorder.park(event, "its bytes were changed on the disk: the signature is not right any more")
+        self._paths.pump(alarm_under_way=self.alarm_under_way)
+        self._central.park_unsent()
 
     @property
     def seq(self) -> int:
@@ -391,4 +391,5 @@ class Box:
 
     def status(self) -> dict[str, Any]:
         """What `callbox status` shows."""
-        return {**self._report.status(self._alarms, self._uplink, self._supervision), "lists": self._lists.status}
+        rooms = {"lists": self._lists.status, "paths": self._paths.status()}
+        return {**self._report.status(self._alarms, self._uplink, self._supervision), **rooms}

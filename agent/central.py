@@ -21,6 +21,7 @@ from agent.mail import Action, Arrived, Say, Write
 from agent.media import Media
 from agent.models import CommandData
 from agent.outputs import Outputs
+from agent.paths import Paths
 from agent.ranges import Range
 from agent.recorder import Recorder, Then
 from agent.supervision import Supervision
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from agent.config import Config
 
 
+DOUBTS_AT_ONCE: Final = 10
+"""Signatures checked in one step, 2 ms: an alarm may have to wait for them."""
 AFTER_S_MAX: Final = 300
 """As `after_s` of a camera in the config."""
 LOCAL: Final = "/local"
@@ -48,6 +51,7 @@ class Central:
         walktest: Walktest,
         media: Media,
         lists: Lists,
+        paths: Paths,
         uplink: Uplink,
         supervision: Supervision,
         outputs: Outputs,
@@ -57,7 +61,8 @@ class Central:
         """seen: ids of commands of earlier runs."""
         self._key = config.central_key
         self._commands = Commands(f"{config.box.site}/{config.box.id}", config.operators, seen)
-        self._alarms, self._walktest, self._media, self._lists = alarms, walktest, media, lists
+        self._alarms, self._walktest, self._media = alarms, walktest, media
+        self._lists, self._paths = lists, paths
         self._uplink, self._supervision, self._outputs = uplink, supervision, outputs
         self._cameras = [camera.id for camera in config.cameras]
         self._recorder, self._out = recorder, out
@@ -68,6 +73,7 @@ class Central:
         if stored:
             self._alarms.delivered(stored)
             self._supervision.delivered(stored)
+            self._paths.delivered(stored)
             self._out.append(Write(delivered=tuple(stored)))
 
     def receipt(self, message: Arrived) -> None:
@@ -92,6 +98,18 @@ class Central:
             return
         for event in self._uplink.outbox.refused(receipt.refused):
             self._recorder.park(event, f"central: {receipt.refused[event.seq]}")
+
+    def park_unsent(self) -> None:
+        """What this broker cannot carry, and what is not this box's any more; some of it in each step."""
+        outbox = self._uplink.outbox
+        unfit, outbox.unfit = outbox.unfit, []
+        for event in unfit:
+            self._recorder.park(event, f"{len(event.body)} bytes are too many for this broker")
+        looked_at, outbox.doubtful[:] = outbox.doubtful[:DOUBTS_AT_ONCE], outbox.doubtful[DOUBTS_AT_ONCE:]
+        for event in looked_at:
+            if not self._recorder.vouches_for(event):
+                outbox.drop([(event.seq, event.seq)])
+                self._recorder.park(event, "its bytes were changed on the disk: the signature is not right any more")
 
     def command(self, message: Arrived) -> None:
         """A command; done or refused, it leaves one event. A flood of refused ones is merged like chatter."""

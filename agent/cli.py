@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     events = command("events", _events, box=True, table=True)
     events.add_argument("--class", dest="cls", choices=CLASSES, help=t("cli.class"))
     events.add_argument("--pending", action="store_true", help=t("cli.pending"))
+    events.add_argument("--paths", action="store_true", help=t("cli.paths"))
     more = events.add_mutually_exclusive_group()
     more.add_argument("--follow", action="store_true", help=t("cli.follow"))
     more.add_argument("--parked", action="store_true", help=t("cli.parked"))
@@ -182,16 +183,29 @@ def _events(args: argparse.Namespace) -> int:
     while True:
         for seq, body in reader.events(after=after, cls=args.cls, pending=args.pending, parked=args.parked):
             after = seq
-            if args.json:
+            if args.json and args.paths:  # its bytes stay what they are
+                ways = json.dumps(_ways(reader, seq), ensure_ascii=False).encode()
+                sys.stdout.buffer.write(b'{"paths":%b,"event":%b}\n' % (ways, body))
+            elif args.json:
                 sys.stdout.buffer.write(body + b"\n")
             elif args.parked:
                 print(_event_line(seq, body), t("cli.parked_for", reason=shown(reasons.get(seq, ""))), sep="\n")
             else:
                 print(_event_line(seq, body))
+            if args.paths and not args.json:
+                for way in _ways(reader, seq):
+                    print(t("cli.way_of_event", **{**way, "state": t(f"cli.report_{way['state']}")}).rstrip())
         sys.stdout.flush()
         if not args.follow:
             return OK
         select.select([], [], [], FOLLOW_S)
+
+
+def _ways(reader: Any, seq: int) -> list[dict[str, str]]:
+    """By which ways an event went: `mqtt`, and those that the config has besides."""
+    central = {"path": "mqtt", "state": "delivered" if reader.at_central(seq) else "owed", "time": "", "reason": ""}
+    keys = ("path", "state", "time", "reason")
+    return [central, *(dict(zip(keys, row, strict=True)) for row in reader.reports(seq))]
 
 
 def _event_line(seq: int, body: bytes) -> str:

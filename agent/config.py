@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
@@ -23,13 +24,14 @@ from agent.config_model import (
     Neighbour,
     Operator,
     Output,
+    PathOut,
     Previews,
     Retention,
     Wired,
 )
 from agent.config_notices import missing_extras, missing_files, notices
 from agent.config_papers import Documents
-from agent.config_types import Keys
+from agent.config_types import File, Keys
 from agent.identity import site_key
 from agent.text import t
 from agent.yaml_lines import Document, read
@@ -63,12 +65,17 @@ __all__ = [
     "schema",
 ]
 
-WIRED = ("drivers", "inputs", "outputs")
+WIRED = ("drivers", "inputs", "outputs", "paths")
 """The lists whose entries have keys of their driver's own."""
+NEED_NONE = ("outputs", "paths")
+"""Of these, those that may be empty."""
 ONE_EACH = ("pin",)
 """Keys that no two inputs or outputs of one driver share: a pin is one wire."""
 CODE_KINDS = ("scan", "patrol")
 """Kinds of an input that gives codes. `scan` always does; a patrol point may be a contact too."""
+
+OF_CONFIG: dict[Any, Any] = {Path: File, Path | None: File | None}
+"""What a driver's key of such a type is in a config: a file counts from its folder."""
 
 M = TypeVar("M", bound=Keys)
 W = TypeVar("W", bound=Wired)
@@ -81,15 +88,17 @@ def load(path: Path) -> Config:
         document.error((), show(document.value), t("config.empty_allowed"))
         raise ConfigErrors(document.errors)
     rest = {key: value for key, value in document.value.items() if key not in WIRED}
-    config = _validated(document, Config, rest, (), path.absolute().parent)
+    config = _validated(document, Config, rest, ())
     wires: dict[str, DriverType | None] = {}
     drivers = [_driver(document, entry, at, wires) for entry, at in _entries(document, "drivers")]
     inputs = [_hung(document, Input, "Input", entry, at, wires) for entry, at in _entries(document, "inputs")]
     outputs = [_hung(document, Output, "Output", entry, at, wires) for entry, at in _entries(document, "outputs")]
+    paths = [_path(document, entry, at) for entry, at in _entries(document, "paths")]
     _cross_check(document)
     if document.errors or config is None:
         raise ConfigErrors(document.errors)
-    config = config.model_copy(update={"drivers": tuple(drivers), "inputs": tuple(inputs), "outputs": tuple(outputs)})
+    wired: dict[str, list[Any]] = {"drivers": drivers, "inputs": inputs, "outputs": outputs, "paths": paths}
+    config = config.model_copy(update={name: tuple(entries) for name, entries in wired.items()})
     for at, found, allowed in config_rules.broken(config):
         document.error(at, found, allowed)
     _try_drivers(document, config)
@@ -115,10 +124,10 @@ def _try_drivers(document: Document, config: Config) -> None:
         raise ConfigErrors(document.errors)
 
 
-def _validated(document: Document, model: type[M], data: object, at: KeyPath, folder: Path | None = None) -> M | None:
+def _validated(document: Document, model: type[M], data: object, at: KeyPath) -> M | None:
     """The data as a model; None, and every mistake noted, where it does not fit."""
     try:
-        return model.model_validate_json(json.dumps(data), context={"folder": folder})
+        return model.model_validate_json(json.dumps(data), context={"folder": Path(document.file).absolute().parent})
     except ValidationError as error:
         for fault in faults(error.errors(), model.model_json_schema()):
             document.error(at + fault.path, fault.found, fault.allowed, fault.hint)
@@ -126,11 +135,11 @@ def _validated(document: Document, model: type[M], data: object, at: KeyPath, fo
 
 
 def _entries(document: Document, key: str) -> Iterator[tuple[Any, KeyPath]]:
-    """The entries of a list; all lists but that of outputs need at least one."""
+    """The entries of a list; all lists but those of NEED_NONE need at least one."""
     value = document.value.get(key)
-    if isinstance(value, list) and (value or key == "outputs"):
+    if isinstance(value, list) and (value or key in NEED_NONE):
         yield from ((entry, (key, n)) for n, entry in enumerate(value))
-    elif key in document.value or key != "outputs":
+    elif key in document.value or key not in NEED_NONE:
         document.error((key,), show(value), t("config.list_some"))
 
 
@@ -141,21 +150,48 @@ def _text(entry: object, key: str) -> str:
 
 def _driver(document: Document, entry: Any, at: KeyPath, wires: dict[str, DriverType | None]) -> Driver | None:
     """One driver; `wires` learns its class, or that it has none."""
-    wire = None
-    if name := _text(entry, "type"):
-        try:
-            wire = registry.driver_type(name)
-        except registry.NoDriverError as error:
-            if name in registry.installed():
-                document.error((*at, "type"), str(error))
-            else:
-                document.error((*at, "type"), show(name), *_one_of(name, registry.installed()))
+    wire: DriverType | None = _installed(document, entry, at, path=False)
     if name := _text(entry, "id"):
         wires.setdefault(name, wire)
     made = _wired_entry(document, Driver, wire.Options if wire else None, entry, at)
     if made:
         made._wire = wire
     return made
+
+
+def _path(document: Document, entry: Any, at: KeyPath) -> PathOut | None:
+    kind = _installed(document, entry, at, path=True)
+    made = _wired_entry(document, PathOut, kind.Options if kind else None, entry, at)
+    if made:
+        made._kind = kind
+    return made
+
+
+def _installed(document: Document, entry: Any, at: KeyPath, *, path: bool) -> Any:
+    """The class that the entry's type names; None where it names none, or one that stands in the other list."""
+    if not (name := _text(entry, "type")):
+        return None
+    try:
+        found = registry.driver_type(name)
+    except registry.NoDriverError as error:
+        if name in registry.installed():
+            document.error((*at, "type"), str(error))
+        else:
+            document.error((*at, "type"), show(name), *_one_of(name, _names(path=path)))
+        return None
+    if hasattr(found, "classes") == path:
+        return found
+    document.error((*at, "type"), show(name), t("config.other_list", list="drivers" if path else "paths"))
+    return None
+
+
+def _names(*, path: bool) -> list[str]:
+    """The types that may stand in that list; each is imported to be asked, for there is a mistake to tell of."""
+    names = []
+    for name in registry.installed():
+        with suppress(registry.NoDriverError):
+            names += [name] if hasattr(registry.driver_type(name), "classes") == path else []
+    return names
 
 
 def _hung(
@@ -218,7 +254,7 @@ def _with_own_keys(model: type[W], own: Any) -> type[W]:
             default = {"default_factory": key.default_factory}
         unit = {"unit": key.metadata["unit"]} if "unit" in key.metadata else None
         extra[key.name] = (
-            types[key.name],
+            OF_CONFIG.get(types[key.name], types[key.name]),
             Field(description=key.metadata.get("doc"), json_schema_extra=unit, **default),
         )
     made = create_model(own.__name__, __base__=model, __doc__=own.__doc__, **extra)
@@ -304,19 +340,26 @@ def schema(
         "ad2",
         "modbus",
     ),
+    ways: tuple[str, ...] = ("dc09", "sms"),
 ) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a config that uses these driver types; config/schema.json is this."""
+    """The JSON Schema (2020-12) of a config that uses these types of drivers and paths; config/schema.json is this."""
     root = Config.model_json_schema()
-    for key, model, own in (("drivers", Driver, "Options"), ("inputs", Input, "Input"), ("outputs", Output, "Output")):
+    lists: tuple[tuple[str, type[Wired], str], ...] = (
+        ("drivers", Driver, "Options"),
+        ("inputs", Input, "Input"),
+        ("outputs", Output, "Output"),
+        ("paths", PathOut, "Options"),
+    )
+    for key, model, own in lists:
         branches = []
-        for name in types:
+        for name in ways if model is PathOut else types:
             if (keys := getattr(registry.driver_type(name), own)) is None:
                 continue
             branch = _with_own_keys(model, keys).model_json_schema()
             root["$defs"].update(branch.pop("$defs", {}))
-            if model is Driver:
+            if own == "Options":
                 branch["properties"]["type"]["const"] = name
             branches.append(branch)
-        root["properties"][key] |= {"items": {"anyOf": branches}, "minItems": int(key != "outputs")}
+        root["properties"][key] |= {"items": {"anyOf": branches}, "minItems": int(key not in NEED_NONE)}
     root["required"] = sorted({*root["required"], "drivers", "inputs"})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "title": "Callbox config"}

@@ -54,6 +54,9 @@ class Box(Keys):
     site: Slug = Field(description="the site it belongs to, as in its MQTT topics")
     id: Slug = Field(description="its name, one of its kind at the site")
     name: str = Field("", max_length=80, description="what people call it; default: its id")
+    lang: Literal["en", "zh"] | None = Field(
+        None, description="language of the messages that it sends to people; default: that of its system"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -199,35 +202,31 @@ class Evidence(Keys):
     )
 
 
-When = Annotated[
-    Literal["always", "undelivered"], Field(description="undelivered: what MQTT has not delivered within 10 s")
-]
-
-
-class Dc09(Keys):
-    """An alarm receiver (ANSI/SIA DC-09)."""
+class PathOut(Wired):
+    """A way out besides MQTT."""
 
     id: Name = Field(description="its name")
-    type: Literal["dc09"]
-    address: Annotated[str, Field(pattern=r"^(tcp|udp)://[^\s/@]+:\d{1,5}$")] = Field(
-        description="tcp://HOST:PORT or udp://HOST:PORT"
+    type: str = Field(description="an installed path, as dc09 or sms")
+    when: Literal["always", "undelivered"] = Field(
+        "undelivered", description="what it sends: always all, or what MQTT has not delivered within 10 s"
     )
-    account: Annotated[str, Field(pattern="^[0-9A-Fa-f]{3,16}$")] = Field(
-        description="the account at the receiver, hexadecimal"
-    )
-    when: When = "undelivered"
+    _kind: Any = PrivateAttr(None)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """Of the events that it takes."""
+        return frozenset(self._kind.classes)
 
-class Sms(Keys):
-    """Text messages by a modem."""
+    @property
+    def files(self) -> dict[str, Path]:
+        """Those that its keys name."""
+        named = {key.name: getattr(self, key.name) for key in fields(self.own)} if self.own else {}
+        return {name: value for name, value in named.items() if isinstance(value, Path)}
 
-    id: Name = Field(description="its name")
-    type: Literal["sms"]
-    port: str = Field(min_length=1, description="serial device of the modem")
-    to: tuple[Annotated[str, Field(pattern=r"^\+[1-9]\d{6,14}$")], ...] = Field(
-        min_length=1, description="numbers, as +8613800000000"
-    )
-    when: When = "undelivered"
+    def make(self) -> contract.Path:
+        """The path; opens nothing yet."""
+        kind: contract.PathType = self._kind
+        return kind(self.id, self._own)
 
 
 class Operator(Keys):
@@ -302,9 +301,7 @@ class Config(Keys):
     evidence: Evidence = Field(Evidence(recipients=(), media_kbps=None, put=()), description="how evidence is stored")
     documents: Documents = Field(Documents(), description="what is kept of documents, field by field")
     previews: Previews = Field(Previews(pixelate=True), description="what `callbox preview` shows")
-    paths: tuple[Annotated[Dc09 | Sms, Field(discriminator="type")], ...] = Field(
-        (), description="ways out besides MQTT"
-    )
+    paths: tuple[PathOut, ...] = Field((), description="ways out besides MQTT")
     lists: tuple[CodeList, ...] = Field((), description="lists of codes of things and papers")
     patrols: tuple[Patrol, ...] = Field((), description="rounds of officers, who check in at a point")
     operators: tuple[Operator, ...] = Field((), description="whose commands the box obeys")

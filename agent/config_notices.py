@@ -8,9 +8,6 @@ from agent.config_model import Config
 from agent.polygons import hide_all
 from agent.text import t
 
-LATER = ("paths",)
-"""Keys that are checked, and that nothing acts on yet."""
-
 EXTRAS = {"camera": ("zxingcpp",), "ocr": ("rapidocr", "onnxruntime")}
 """Modules of the extras that a camera needs to read; they are looked for, and never imported here."""
 
@@ -30,6 +27,7 @@ def missing_files(config: Config) -> list[ConfigError]:
     ]
     named.append((("key_file",), config.key_file))
     named += [(("cameras", n, "credentials_file"), each.credentials_file) for n, each in enumerate(config.cameras)]
+    named += [(("paths", n, name), file) for n, entry in enumerate(config.paths) for name, file in entry.files.items()]
     for at, path in named:
         try:
             if path is None or path.is_relative_to(CREDENTIALS) or path.is_file():
@@ -75,5 +73,4 @@ def notices(config: Config) -> list[str]:
         if camera.path and not camera.path.is_relative_to("/dev") and not camera.path.exists()
     ]
     said += [t("config.notice.masks", camera=camera.id) for camera in config.cameras if hide_all(camera.masks)]
-    said += [t("config.notice.later", key=key) for key in LATER if key in config.model_fields_set]
     return said

@@ -18,13 +18,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from agent import journal_files, schema
+from agent import journal_files, journal_paths, schema
 from agent.errors import BoxError
 from agent.events import ZERO_HASH, Event
 from agent.identity import b64
 from agent.kinds import CLASSES, Cause, EventClass
 from agent.mail import Fetch, Survey, Surveyed, Write
 from agent.media_mail import FetchedFiles, FetchFiles, OwedFile, SurveyedFiles, SurveyFiles
+from agent.path_mail import DueReport, FindDue
 from agent.ranges import Hole, Range, joined
 
 FILE = "journal.db"
@@ -46,10 +47,11 @@ HOLES_MAX: Final = 200
 """Ranges in one record of what was pruned; it is an event, and that is at most 64 KB."""
 MAY_GO: Final = {
     False: "NOT EXISTS (SELECT 1 FROM owed o WHERE o.class=e.class AND o.seq=e.seq)"
-    " AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.seq=e.seq)",
+    " AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.seq=e.seq)"
+    " AND NOT EXISTS (SELECT 1 FROM reports r WHERE r.seq=e.seq AND r.state=0)",
     True: "e.class IN (2, 3)",
 }
-"""What may go while there is room: what central has. What may go when there is none: scans and status."""
+"""What may go while there is room: what central has, and no other path wants. When there is none: scans and status."""
 OWE: Final = "INSERT INTO owing VALUES (?,?) ON CONFLICT DO UPDATE SET last=max(last, excluded.last)"
 WAL_BYTES_KEPT: Final = 4_194_304
 """Of the WAL's file, to be written over: a file that grows makes each sync slower."""
@@ -202,13 +204,14 @@ class Journal:
         for first, last in write.delivered:
             sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq BETWEEN ? AND ?", (first, last))  # noqa: S608
             sql.execute("DELETE FROM parked WHERE seq BETWEEN ? AND ?", (first, last))
+            journal_paths.delivered(sql, (first, last))
         for first, last in write.owe:
             sql.execute(OWE, (first, last))
         for seq, reason in write.parked.items():
             sql.execute("INSERT OR REPLACE INTO parked VALUES (?,?)", (seq, reason))
             sql.execute(f"DELETE FROM owed WHERE {EVERY} AND seq=?", [seq])  # noqa: S608
         for first, last, digest in write.prune:
-            for table, where in (("owed", f"{EVERY} AND "), ("parked", ""), ("events", "")):
+            for table, where in (("owed", f"{EVERY} AND "), ("parked", ""), ("reports", ""), ("events", "")):
                 sql.execute(f"DELETE FROM {table} WHERE {where} seq BETWEEN ? AND ?", (first, last))  # noqa: S608
             sql.execute("DELETE FROM pruned WHERE first BETWEEN ? AND ?", (first, last))
             sql.execute("INSERT INTO pruned VALUES (?,?,?)", (first, last, digest))
@@ -223,6 +226,7 @@ class Journal:
         for name, value in write.settings.items():
             sql.execute("INSERT OR REPLACE INTO settings VALUES (?,?)", (name, value))
         journal_files.apply(sql, write)
+        journal_paths.apply(sql, write)
 
     def owe_some(self) -> Range | None:
         """A part of what is to be owed again becomes owed, in one transaction; its boxseqs, None when that is all."""
@@ -269,6 +273,10 @@ class Journal:
     def fetch_files(self, fetch: FetchFiles) -> FetchedFiles:
         """Files that central has not, in the order of sending."""
         return FetchedFiles(self.name, *journal_files.owed(self._sql, fetch.limit))
+
+    def find_due(self, wish: FindDue) -> DueReport:
+        """What goes next by a path."""
+        return journal_paths.due(self._sql, self.name, wish)
 
     def file_names(self) -> tuple[set[str], tuple[str, ...], set[str]]:
         """Files that it knows, those to be unlinked, and those whose row it cannot read; beside the owner's thread."""

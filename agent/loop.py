@@ -41,6 +41,8 @@ from agent.mail import (
 from agent.mailbox import Mailbox
 from agent.media_mail import CameraSaid, CodesRead, FetchFiles, Filed, SurveyFiles
 from agent.models import FINAL, LastEnd
+from agent.path_mail import FindDue, Offer
+from agent.path_threads import PathThreads
 from agent.reserve import Reserve
 from agent.salvage import salvage
 from agent.sessions import Sessions
@@ -91,6 +93,7 @@ class Loop:
         self._outputs = {
             output.id: wire for output in config.outputs for wire in self._wires if wire.name == output.driver
         }
+        self._paths = PathThreads(config, self._mailbox.answer, self._opened.settings)
         self._status: StatusServer | None = None
         self._watchdog = notify.Watchdog(notify.watchdog_interval_s())
         self._signals: deque[int] = deque()
@@ -162,6 +165,7 @@ class Loop:
         log.info("armed: %d inputs, journal %s at %d", len(self._config.inputs), self._worker.name, self._box.seq)
         self._sessions.open_wanted(armed=True)
         self._eyes.begin(None if self._opened.volatile else self._worker.journal.file_names)
+        self._paths.start()
         gc.freeze()  # what a start has built stays: the collector, which stops all for 30 ms to look at it, need not
 
     # ---- a step
@@ -223,8 +227,10 @@ class Loop:
             case Connect():
                 self._sessions.do(action)
                 self._sessions.open_wanted(armed=self._armed)
-            case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
+            case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles() | FindDue():
                 self._worker.ask(action)
+            case Offer():
+                self._paths.offer(action)
             case SetOutput(output, on):
                 self._outputs[output].set(output, on)
             case Exit(reason):
@@ -296,7 +302,7 @@ class Loop:
                 answer({"error": "unknown request; it knows `status`, `resend` and `preview`"})
 
     def _status_now(self) -> dict[str, Any]:
-        noise = {wire.name: wire.driver.noise for wire in self._wires}
+        noise = {wire.name: wire.driver.noise for wire in self._wires} | self._paths.noise()
         return {
             **self._box.status(),
             "armed": self._armed,
@@ -310,7 +316,7 @@ class Loop:
     def _progress(self) -> dict[str, float]:
         workers = {f"wire {wire.name}": wire.progress_s for wire in self._wires}
         workers["journal"] = self._worker.progress_s
-        return workers | self._sessions.progress() | self._eyes.cameras.progress()
+        return workers | self._sessions.progress() | self._eyes.cameras.progress() | self._paths.progress()
 
     def _feed_watchdog(self, now_s: float) -> None:
         if self._watchdog.due(now_s):
@@ -331,6 +337,9 @@ class Loop:
             wire.stop()
         for wire in self._wires:
             wire.join(GOODBYE_S)
+        self._paths.stop(GOODBYE_S)
+        self._mailbox.wake()
+        self._step()  # what they have delivered to the last is not sent again
         while self._mailbox.readings:  # pressed before the end is recorded before the end
             self._step()
         self._box.stop(self._clock.now(), end)

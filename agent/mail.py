@@ -12,6 +12,7 @@ from agent.events import Event
 from agent.kinds import Cause, EventClass
 from agent.lists_mail import ListAction, ListMessage
 from agent.media_mail import FetchFiles, MediaAction, MediaMessage, OwedFile, SurveyFiles
+from agent.path_mail import FindDue, JudgedReport, Offer, OwedReport, PathMessage
 from agent.ranges import Hole, Range
 
 NEIGHBOUR: Final = "neighbour/"
@@ -158,6 +159,7 @@ Message = (
     | Answered
     | MediaMessage
     | ListMessage
+    | PathMessage
 )
 
 
@@ -172,7 +174,8 @@ class Write:
     ranges that are to be owed again. parked: boxseq to reason. seen: ids of commands, with the wall second after which
     they may be forgotten. prune: ranges whose events go for good. files: named by its events; owed from then on.
     stored: how many bytes of a file central has. clips: under way, by name; None removes one. gone: files that are to
-    be unlinked; unlinked: files that are.
+    be unlinked; unlinked: files that are. reports: owed on other paths from now on; judged: what became of some; paths:
+    all that there are, where that is new: what is owed on others is owed no more.
     """
 
     events: tuple[Event, ...] = ()
@@ -188,6 +191,9 @@ class Write:
     clips: Mapping[str, str | None] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     unlinked: tuple[str, ...] = ()
+    reports: tuple[OwedReport, ...] = ()
+    judged: tuple[JudgedReport, ...] = ()
+    paths: tuple[str, ...] | None = None
 
     @property
     def at_once(self) -> bool:
@@ -311,6 +317,8 @@ Action = (
     | Survey
     | MediaAction
     | ListAction
+    | FindDue
+    | Offer
     | NewJournal
     | Connect
     | Drop
@@ -323,7 +331,7 @@ Action = (
     | Say
 )
 
-OF_A_JOURNAL: Final = (NewJournal, Write, Fetch, FetchFiles, Survey, SurveyFiles)
+OF_A_JOURNAL: Final = (NewJournal, Write, Fetch, FetchFiles, FindDue, Survey, SurveyFiles)
 
 
 def for_its_journal(actions: list[Action]) -> list[Action]:
@@ -353,6 +361,9 @@ def one_transaction(actions: list[Action]) -> list[Action]:
         clips={name: body for write in writes for name, body in write.clips.items()},
         gone=tuple(name for write in writes for name in write.gone),
         unlinked=tuple(name for write in writes for name in write.unlinked),
+        reports=tuple(row for write in writes for row in write.reports),
+        judged=tuple(row for write in writes for row in write.judged),
+        paths=next((write.paths for write in writes if write.paths is not None), None),
     )
     first = actions.index(writes[0])
     rest = [action for action in actions if not isinstance(action, Write)]

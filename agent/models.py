@@ -128,7 +128,7 @@ class TroubleData(TypedDict):
     patrol: NotRequired[Name]
     """of a missed round: the patrol's name; restored at its next check-in"""
     link: NotRequired[str]
-    """of the trouble of one of several links: its url; without it, the trouble is that none of them serves"""
+    """of one of several links: its url; of another way out: its id; without it the trouble is that no link serves"""
     merged: NotRequired[Literal[True]]
     """of an input's trouble: this event stands for several changes (a loose wire), and says how it is after them"""
     changes: NotRequired[Count]
@@ -148,6 +148,8 @@ class ParkedData(TypedDict):
     """central's words, or the broker's limit"""
     file: NotRequired[Sha256]
     """not the event cannot be taken but this file, which it names"""
+    path: NotRequired[Name]
+    """not central but this way out cannot take it: its id; the event stays owed to central"""
 
 
 class PrunedData(TypedDict):

@@ -9,6 +9,7 @@ from agent.errors import BoxError, sqlite_error
 from agent.identity import ChainCheck
 from agent.journal import FILE
 from agent.kinds import CLASSES, EventClass
+from agent.path_mail import REPORT_STATES
 
 PAGE_ROWS: Final = 500
 """Read at once by who looks on."""
@@ -56,6 +57,25 @@ class Reader:
         """The reason of each boxseq that is parked."""
         try:
             return dict(self._sql.execute("SELECT seq, reason FROM parked ORDER BY seq"))
+        except sqlite3.Error as error:
+            raise sqlite_error(error) from error
+
+    def reports(self, seq: int) -> list[tuple[str, str, str, str]]:
+        """By which ways besides MQTT an event went, or is to go: path, state, time (RFC 3339), reason."""
+        query = "SELECT path, state, time, reason FROM reports WHERE seq=? ORDER BY path"
+        try:
+            rows = self._sql.execute(query, [seq]).fetchall()
+        except sqlite3.Error as error:
+            raise sqlite_error(error) from error
+        return [(path, REPORT_STATES[state], time, reason) for path, state, time, reason in rows]
+
+    def at_central(self, seq: int) -> bool:
+        """Whether central has said that it stored it."""
+        query = (
+            "SELECT seq FROM owed WHERE class IN (0,1,2,3,4) AND seq=:seq UNION SELECT seq FROM parked WHERE seq=:seq"
+        )
+        try:
+            return self._sql.execute(query, {"seq": seq}).fetchone() is None
         except sqlite3.Error as error:
             raise sqlite_error(error) from error
 

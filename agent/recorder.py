@@ -6,18 +6,19 @@ Every other pure room records through here, so that there is one place where an 
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
 from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
 from agent.identity import Signer, signed_by
-from agent.kinds import EventClass
+from agent.kinds import CID, EventClass
 from agent.mail import Action, Recorded, Say, Write
 from agent.media_mail import OwedFile
 from agent.models import EventData, LastEnd, ParkedData, StartedData, TroubleData
 from agent.models_position import Place
+from agent.path_mail import OwedReport
 from drivers.contract import Quality
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Recorder:
         self.troubles: dict[str, str] = {}
         """Reason by name: `link`, also with a url; `storage`; `input`, `stuck`, `ac`, `battery` with an input's id;
         `camera` with a camera's; `patrol` with a patrol's name."""
+        self.paths: Sequence[tuple[str, Collection[str], bool]] = ()
+        """Ways out besides MQTT: id, classes of events, and whether it is for what central does not have in time."""
         self._take_over(opened)
 
     def _take_over(self, opened: "Opened") -> None:
@@ -144,7 +147,10 @@ class Recorder:
         self._waiting.append(_Waiting(event, draft, then, self.now.mono_s, write.get("files", ())))
         if event.cls == "alarm":
             self._alarms_s.append(self.now.mono_s)
-        self._out.append(Write(events=(event,), **write))
+        reports = tuple(
+            OwedReport(id, event.seq, event.cls, spare) for id, classes, spare in self.paths if event.cls in classes
+        )
+        self._out.append(Write(events=(event,), reports=reports if draft.type in CID else (), **write))
         return event
 
     def recorded(self, message: Recorded) -> list[Event]:
@@ -210,6 +216,13 @@ class Recorder:
             return
         data: ParkedData = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
         self.record("trouble.parked", "journal", data, parked={event.seq: reason})
+
+    def unwanted(self, event: Event, path: str, reason: str) -> None:
+        """A path will never take it; what is owed to central stays so. Nothing is told of what tells of such itself."""
+        if b'"type":"callbox.trouble.parked"' not in event.body:
+            data: ParkedData = {"transition": "raised", "parked": event.seq, "id": event.id, "reason": reason}
+            data["path"] = path
+            self.record("trouble.parked", "journal", data)
 
     def park_file(self, file: OwedFile, reason: str) -> None:
         """Nobody can take this file of evidence."""

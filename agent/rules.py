@@ -40,6 +40,7 @@ class Rule(IntEnum):
     FILES = 16
     EVIDENCE = 17
     CLIPS = 18
+    REPORTS = 19
 
 
 MENDABLE: Final = frozenset(Rule) - {*range(Rule.FILE, Rule.PRUNED), Rule.HOLES, Rule.FILES}
@@ -74,6 +75,9 @@ QUERIES: Final = {
     Rule.PARKED: "SELECT seq FROM parked p WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq=p.seq)",
     Rule.OWING: "SELECT first || '-' || last FROM owing"
     " WHERE first<1 OR last<first OR last>(SELECT ifnull(max(seq), 0) FROM events)",
+    Rule.REPORTS: "SELECT path || ' ' || r.seq FROM reports r LEFT JOIN events e ON e.seq=r.seq"
+    " WHERE e.class IS NOT r.class OR r.class NOT IN (0, 1) OR r.state NOT IN (0, 1, 2, 3) OR r.spare NOT IN (0, 1)"
+    " OR typeof(r.path)<>'text' OR typeof(r.time)<>'text' OR typeof(r.reason)<>'text' OR (r.state=1 AND r.time='')",
     Rule.SETTINGS: "SELECT id FROM commands WHERE typeof(forget_after) NOT IN ('real', 'integer')",
 }
 """What is wrong, a row each."""
@@ -86,6 +90,12 @@ MENDING: Final = (
     "INSERT INTO owing SELECT 1, last FROM owing WHERE first<1 AND last>=1"
     " ON CONFLICT DO UPDATE SET last=max(last, excluded.last)",
     "DELETE FROM owing WHERE first<1 OR last<first",
+    "DELETE FROM reports WHERE typeof(path)<>'text'"
+    " OR NOT EXISTS (SELECT 1 FROM events e WHERE e.seq=reports.seq AND e.class IN (0, 1))",
+    "UPDATE reports SET class=(SELECT class FROM events e WHERE e.seq=reports.seq), spare=(spare IS NOT 0)",
+    # What nobody can say that it was delivered goes again: that costs a repeat.
+    "UPDATE reports SET state=0, time='', reason='' WHERE state NOT IN (0, 1, 2, 3)"
+    " OR typeof(time)<>'text' OR typeof(reason)<>'text' OR (state=1 AND time='')",
     "DELETE FROM pending",
     # An id whose time cannot be read is never forgotten, so that nobody can send that command again.
     "UPDATE commands SET forget_after=9e12 WHERE typeof(forget_after) NOT IN ('real', 'integer')",

@@ -10,6 +10,7 @@ cases     open alarm cases, written with the event that changed them
 files     of evidence, and how many bytes of each central has; a parked one is owed no more
 clips     under way: which camera records for which case until when
 garbage   files that are to be unlinked
+reports   what is owed on other ways than MQTT, and what became of it: a row for each event and path, written with it
 commands  ids of commands already seen, until they expire
 settings  the journal's name, and how the last run ended
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 APPLICATION_ID: Final = 0x43424F58  # "CBOX"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """In `user_version`; a journal with a higher one was written by a newer agent and is not touched."""
 
 
@@ -71,7 +72,17 @@ def m003_evidence(db: "Database | sqlite3.Connection") -> None:
     db.execute("CREATE TABLE garbage (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
 
 
-STEPS: Final = (m001_first, m002_pending_and_pruned, m003_evidence)
+def m004_reports(db: "Database | sqlite3.Connection") -> None:
+    """state: as in `path_mail.REPORT_STATES`; spare: owed only as long as central does not have the event."""
+    db.execute(
+        "CREATE TABLE reports (seq INTEGER, path TEXT, class INTEGER NOT NULL, spare INTEGER NOT NULL,"
+        " state INTEGER NOT NULL DEFAULT 0, time TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',"
+        " PRIMARY KEY (seq, path)) WITHOUT ROWID"
+    )
+    db.execute("CREATE INDEX reports_owed ON reports (path, class, seq) WHERE state = 0")
+
+
+STEPS: Final = (m001_first, m002_pending_and_pruned, m003_evidence, m004_reports)
 
 
 def bring_up_to_date(sql: sqlite3.Connection) -> None:

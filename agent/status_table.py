@@ -32,6 +32,7 @@ def status_table(status: dict[str, Any]) -> str:
     if place := status.get("position"):
         rows.append((t("cli.row_position"), _place(place)))
     rows += [(t("cli.row_neighbour"), _neighbour(neighbour)) for neighbour in status["neighbours"]]
+    rows += [(t("cli.row_path"), _path(path)) for path in status.get("paths", [])]
     rows += [(t("cli.row_camera"), _camera(camera)) for camera in status.get("cameras", [])]
     for name, codes in status.get("lists", {}).items():
         held = t("cli.list_never") if codes is None else t("cli.list_codes", codes=f"{codes:,}")
@@ -60,6 +61,11 @@ def _neighbour(neighbour: dict[str, Any]) -> str:
     if neighbour["refused"]:
         shown.append(t("cli.neighbour_refused", refused=neighbour["refused"]))
     return "  ".join(shown)
+
+
+def _path(path: dict[str, Any]) -> str:
+    owed = t("cli.path_owed", owed=path["owed"]) if path["owed"] else ""
+    return "  ".join(filter(None, [path["id"], t(f"cli.path_{path['state']}"), owed, path["reason"]]))
 
 
 def _camera(camera: dict[str, Any]) -> str:

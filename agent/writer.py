@@ -23,6 +23,7 @@ from agent.errors import disk_full, sqlite_error
 from agent.journal import Journal
 from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, StorageTight, Survey, Surveyed, Write
 from agent.media_mail import FetchedFiles, FetchFiles, SurveyedFiles, SurveyFiles
+from agent.path_mail import DueReport, FindDue
 from agent.ranges import Range, joined
 from agent.reserve import Reserve
 
@@ -49,8 +50,11 @@ EVENTS_A_PAGE: Final = 6
 WAL_BYTES_MAX: Final = 67_108_864
 """Above this the writing waits for a checkpoint: beside a writing without pause it may never come to its end."""
 
-Asked = Write | Fetch | FetchFiles | Survey | SurveyFiles
-Answer = Recorded | Fetched | FetchedFiles | OwedAgain | Surveyed | SurveyedFiles | StorageTight | StorageFailed
+Other = FetchFiles | FindDue | Survey | SurveyFiles
+Asked = Write | Fetch | Other
+Answer = (
+    Recorded | Fetched | FetchedFiles | DueReport | OwedAgain | Surveyed | SurveyedFiles | StorageTight | StorageFailed
+)
 T = TypeVar("T")
 
 
@@ -71,7 +75,7 @@ class Writer:
         self._inbox: deque[Asked] = deque()
         self._writes: deque[Write] = deque()
         self._fetches: deque[Fetch] = deque()
-        self._others: deque[FetchFiles | Survey | SurveyFiles] = deque()
+        self._others: deque[Other] = deque()
         self._marks: list[Range] = []
         self._marked_s = self._written_s = float("-inf")
         self._in_a_hurry, self._sleeps_long = False, True
@@ -149,7 +153,7 @@ class Writer:
         self._accept(now_s)
         # A fetch does not bring what is marked as delivered; what it does not read anyway holds nobody up.
         marked = self._fetches and any(last > self._fetches[0].after for _, last in self._marks)
-        # What is asked about files is answered with all that was said of them before.
+        # What is asked about files and reports is answered with all that was said of them before.
         asked = marked or bool(self._others)
         now = closing or self._in_a_hurry or len(self._writes) >= PACE_WRITES or asked or now_s >= self._due_s()
         if now and (self._writes or self._marks):
@@ -170,11 +174,13 @@ class Writer:
         self._care(quiet=now_s >= self._written_s + SETTLE_S)
         return min(self._due_s(), now_s + SETTLE_S)
 
-    def _other(self, request: FetchFiles | Survey | SurveyFiles) -> Answer:
+    def _other(self, request: Other) -> Answer:
         lent = self._reserve.lent if self._reserve else 0
         match request:
             case FetchFiles():
                 return self.journal.fetch_files(request)
+            case FindDue():
+                return self.journal.find_due(request)
             case Survey():
                 return self.journal.survey(request, lent)
             case SurveyFiles():

@@ -205,6 +205,12 @@ class PathHost(Protocol):
     def good(self) -> None:
         """The far end has answered: the path stands. While it has not, it is in trouble."""
 
+    def memory(self) -> str:
+        """What this path has last asked to remember, also in an earlier run; "" at first."""
+
+    def remember(self, text: str) -> None:
+        """Keeps a short text over a restart, in place of the last one. Returns at once."""
+
     def alive(self) -> bool:
         """Stamps that the path made progress; False: return from `run`. To be called at least once a second."""
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "scanner": "simulators.scanner",
     "gps": "simulators.gps",
     "modbus": "simulators.modbus",
+    "modem": "simulators.modem",
     "wan": "simulators.wan",
     "broker": "simulators.broker",
     "camera": "simulators.camera",

@@ -15,7 +15,7 @@ from fake_journal import FakeJournal
 
 from agent.box import Box
 from agent.config import Config, load
-from agent.events import Stamp
+from agent.events import Event, Stamp
 from agent.identity import Ed25519Signer, b64
 from agent.lists_mail import ChangeList, LookUp
 from agent.mail import (
@@ -54,6 +54,7 @@ from agent.media_mail import (
     Unlink,
     Unlinked,
 )
+from agent.path_mail import FindDue, Offer
 from drivers.contract import Code, Edge, Health, Reading
 
 BOX_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -111,7 +112,9 @@ class Bench:
         self.disk_works = True
         self.broker_answers = True
         self._unacked: list[Publish] = []
-        self.held: list[Write | Fetch | FetchFiles] = []
+        self.held: list[Write | Fetch | FetchFiles | FindDue] = []
+        self.offered: dict[str, Event | None] = {}
+        """What each path is to send now."""
         self.may_go: list[SurveyedFiles] = []
         """What the journal answers when it is asked which files may go; then: none."""
         self.did: list[Action] = []
@@ -187,10 +190,12 @@ class Bench:
                 self.asked.append(action)
             case Survey():
                 self.box.handle(Surveyed(self.journal.name, "", (), 0, 0, 0), self.stamp)
-            case Write() | Fetch() | FetchFiles():
+            case Write() | Fetch() | FetchFiles() | FindDue():
                 self.held.append(action)
                 if self.disk_works:
                     self.commit()
+            case Offer(path, _, event):
+                self.offered[path] = event
             case SetOutput(output, on):
                 (self.lit.add if on else self.lit.discard)(output)
             case Connect(media=True):
@@ -234,6 +239,8 @@ class Bench:
                     self.box.handle(self.journal.fetch(request), self.stamp)
                 case FetchFiles():
                     self.box.handle(self.journal.fetch_files(request), self.stamp)
+                case FindDue():
+                    self.box.handle(self.journal.find_due(request), self.stamp)
         self.act()
 
     def say(self, message: Message | Reading) -> list[Action]:

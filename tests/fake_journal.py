@@ -10,6 +10,7 @@ from agent.journal import Opened
 from agent.kinds import CLASSES, EventClass
 from agent.mail import Fetch, Fetched, Recorded, Write
 from agent.media_mail import FetchedFiles, FetchFiles, OwedFile
+from agent.path_mail import DueReport, FindDue, JudgedReport, OwedReport
 
 
 @dataclass
@@ -27,6 +28,8 @@ class FakeJournal:
     files: dict[str, OwedFile] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
     garbage: set[str] = field(default_factory=set)
+    reports: dict[tuple[str, int], OwedReport | JudgedReport | None] = field(default_factory=dict)
+    """By path and boxseq: owed, judged, or not needed."""
     writes: list[Write] = field(default_factory=list)
 
     def commit(self, write: Write) -> Recorded:
@@ -51,6 +54,7 @@ class FakeJournal:
         self.seen |= write.seen
         self.settings |= write.settings
         self._keep_files(write)
+        self._keep_reports(write)
         return Recorded(self.name, max(self.events, default=0), self.pending, self.media_bytes)
 
     def _keep_files(self, write: Write) -> None:
@@ -65,6 +69,21 @@ class FakeJournal:
         for name in write.gone:
             self.files.pop(name)
         self.garbage = (self.garbage | set(write.gone)) - set(write.unlinked)
+
+    def _keep_reports(self, write: Write) -> None:
+        self.reports |= {(row.path, row.seq): row for row in write.reports}
+        self.reports |= {(row.path, row.seq): row for row in write.judged}
+        for key, row in self.reports.items():
+            if isinstance(row, OwedReport):
+                stored = any(first <= row.seq <= last for first, last in write.delivered)
+                gone = write.paths is not None and row.path not in write.paths
+                self.reports[key] = None if (stored and row.spare) or gone else row
+
+    def find_due(self, wish: FindDue) -> DueReport:
+        owed = [row for row in self.reports.values() if isinstance(row, OwedReport) and row.path == wish.path]
+        due = sorted((row.cls, row.seq) for row in owed if row.seq <= wish.through)
+        event = self.events[due[0][1]] if due else None
+        return DueReport(self.name, wish.path, wish.token, event, len(owed))
 
     @property
     def owed_files(self) -> list[OwedFile]:

@@ -33,7 +33,12 @@ from agent.recorder import Recorder
 from agent.status import StatusServer
 from drivers import jpeg, mrz, nal
 from drivers.ad2 import Ad2Input, Ad2Parser
+from drivers.at import REGISTERED, explain
+from drivers.at import Lines as AtLines
 from drivers.contract import Edge
+from drivers.dc09 import Aes
+from drivers.dc09_frame import Codec as Codec09
+from drivers.dc09_frame import Frames, framed
 from drivers.eol import Window, states
 from drivers.gpsd import GpsdParser
 from drivers.hid import HidOptions, Keys
@@ -185,6 +190,27 @@ def eol(data: bytes) -> None:
                     window.read(byte / 255)
 
 
+DC09 = [Codec09("1234", None, bytes), Codec09("1234", Aes(bytes(16)), bytes)]
+
+
+def dc09(data: bytes) -> None:
+    frames = Frames()
+    for piece in (*pieces(data), framed(data), b"\r"):
+        for body in frames.feed(piece):
+            for codec in DC09:
+                codec.answer(body)
+    frames.take_noise()
+
+
+def modem(data: bytes) -> None:
+    lines = AtLines()
+    for piece in (*pieces(data), b"\r"):
+        for said in lines.feed(piece):
+            explain(said)
+            REGISTERED.fullmatch(said)
+    lines.take_noise()
+
+
 # ---- cameras
 
 
@@ -326,6 +352,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "line": line,
     "modbus-rtu": modbus_rtu,
     "modbus-tcp": modbus_tcp,
+    "dc09": dc09,
+    "modem": modem,
     "mrz": find_mrz,
     "multipart": multipart,
     "nal": check_nal,

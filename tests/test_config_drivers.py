@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from config_file import SMALL, english, file, loaded, mistakes
 
+from agent.config import missing_files
 from drivers import registry
 
 __all__ = ["english", "file"]  # fixtures
@@ -96,3 +97,21 @@ def test_a_driver_that_cannot_be_imported_is_an_error_at_its_line(file: Path, mo
     monkeypatch.setattr(registry, "driver_type", broken)
     [said] = mistakes(file, SMALL)
     assert said.startswith("box.yaml:5: drivers[0].type: driver type 'gpio' cannot be imported")
+
+
+PATH = 'paths:\n  - {{id: receiver, type: dc09, address: "tcp://10.0.0.5:12000", account: "1234", key_file: {file}}}\n'
+
+
+def test_the_file_of_a_path_counts_from_the_folder_of_the_config_and_is_missed_where_it_is_not(file: Path) -> None:
+    config = loaded(file, SMALL + PATH.format(file="receiver-key"))
+    assert config.paths[0].files == {"key_file": file.parent / "receiver-key"}
+    [missing] = missing_files(config)
+    assert (missing.key, missing.line) == ("paths[0].key_file", SMALL.count("\n") + 2)
+    (file.parent / "receiver-key").write_text("00" * 16)
+    assert missing_files(config) == []
+
+
+def test_a_path_has_its_own_defaults_and_takes_its_own_classes(file: Path) -> None:
+    [path] = loaded(file, SMALL + PATH.format(file="x")).paths
+    assert (path.when, sorted(path.classes)) == ("undelivered", ["alarm", "trouble"])
+    assert path.make().noise == 0

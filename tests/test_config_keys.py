@@ -24,6 +24,7 @@ OTHER: dict[str, Any] = {
     "box.site": "x",
     "box.id": "x",
     "box.name": "x",
+    "box.lang": "en",
     "state_dir": "/x",
     "links.url": "mqtts://x",
     "links.ca": "/x",
@@ -116,7 +117,13 @@ OTHER: dict[str, Any] = {
     "paths.address": "tcp://x:1",
     "paths.account": "4321",
     "paths.when": "always",
+    "paths.format": "sia-dcs",
+    "paths.key_file": "/x",
+    "paths.supervise_s": 61,
     "paths.port": "/x",
+    "paths.baud": 9600,
+    "paths.pin_file": "/x",
+    "paths.per_hour": 21,
     "paths.to": ["+8613900000000"],
     "lists.name": "x",
     "lists.kind": "watch",
@@ -175,7 +182,8 @@ def test_no_key_lacks_its_turn_below() -> None:
 
 def seen(config: Config) -> str:
     own = [each.options for each in config.drivers], [i.keys for i in config.inputs], [o.keys for o in config.outputs]
-    return f"{config!r} {own!r}"
+    ways = [each._own for each in config.paths]
+    return f"{config!r} {own!r} {ways!r}"
 
 
 @pytest.mark.parametrize("key", OTHER)

@@ -36,8 +36,8 @@ def case(**changes: Any) -> str:
 
 LASTING: list[tuple[Rule, str, str]] = [
     (Rule.KIND, "PRAGMA application_id=7", "application id 0x7, not 0x43424f58"),
-    (Rule.KIND, "PRAGMA user_version=1", "version 1, not 3"),
-    (Rule.KIND, "PRAGMA user_version=99", "version 99, not 3"),
+    (Rule.KIND, "PRAGMA user_version=1", "version 1, not 4"),
+    (Rule.KIND, "PRAGMA user_version=99", "version 99, not 4"),
     (Rule.KIND, "DROP TRIGGER more", "more"),
     (Rule.KIND, "CREATE TABLE further (a)", "further"),
     (Rule.MISSING, "DELETE FROM events WHERE seq=18", "18-18"),
@@ -72,6 +72,8 @@ MENDED: list[tuple[Rule, str, str]] = [
     (Rule.OWING, "INSERT INTO owing VALUES (900, 1000)", "900-1000"),
     (Rule.OWING, "INSERT INTO owing VALUES (9, 8)", "9-8"),
     (Rule.OWING, "INSERT INTO owing VALUES (-3, -1)", "-3--1"),
+    (Rule.REPORTS, "INSERT INTO reports (seq, path, class, spare) VALUES (999, 'sms', 0, 0)", "sms 999"),
+    (Rule.REPORTS, "INSERT INTO reports (seq, path, class, spare) VALUES (28, 'sms', 4, 0)", "sms 28"),
     *(
         (Rule.CASES, statement, "case-1")
         for statement in (

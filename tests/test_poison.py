@@ -6,7 +6,7 @@ import outbox_bench
 import pytest
 from bench_box import Bench
 
-from agent.box import DOUBTS_AT_ONCE
+from agent.central import DOUBTS_AT_ONCE
 from agent.events import Event
 from agent.kinds import CLASSES
 from agent.lane import Parcel

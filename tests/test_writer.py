@@ -17,6 +17,7 @@ from agent.journal import Journal
 from agent.kinds import EventClass
 from agent.mail import Fetch, Fetched, OwedAgain, Recorded, StorageFailed, Write, one_transaction
 from agent.media_mail import OwedFile
+from agent.path_mail import JudgedReport, OwedReport
 from agent.writer import MARKS_MAX, PACE_S, PACE_WRITES, SETTLE_S, Answer, Asked, Writer
 
 __all__ = ["path"]  # a fixture
@@ -318,6 +319,9 @@ def test_the_writes_of_one_step_lose_nothing_when_they_become_one() -> None:
         "clips": {"case front": "{}"},
         "gone": ("c2" * 32,),
         "unlinked": ("c3" * 32,),
+        "reports": (OwedReport("sms", 1, "alarm", spare=True),),
+        "judged": (JudgedReport("sms", 1, "delivered", "2026-11-22T01:33:20Z"),),
+        "paths": ("sms",),
     }
     assert set(whole) == {field.name for field in fields(Write)}
     assert one_transaction([Write(**{name: value}) for name, value in whole.items()]) == [Write(**whole)]
