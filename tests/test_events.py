@@ -198,7 +198,9 @@ def test_each_type_has_the_contact_id_of_the_contract() -> None:
 
 
 def test_every_kind_of_the_contract_is_known_and_just_two_are_silent() -> None:
-    wanted = "panic, duress, holdup, medical, fire, intrusion, tamper, ac, battery, scan, patrol, cancel, reset"
+    wanted = (
+        "panic, duress, holdup, medical, fire, intrusion, tamper, ac, battery, scan, patrol, position, cancel, reset"
+    )
     assert ", ".join(KINDS) == wanted
     assert {name for name, kind in KINDS.items() if kind.silent} == {"holdup", "duress"}
     assert {name for name, kind in KINDS.items() if kind.latches} == {"panic", "duress", "holdup", "medical", "fire"}
