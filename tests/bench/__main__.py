@@ -1,7 +1,7 @@
 """What Callbox promises of its speed, beside its limits and its peers, in one run: `make bench`, on a quiet machine.
 
 Writes the figures into docs/performance.md and the picture beside it. Names of sections after it (`presses`, `drains`,
-`alarms`, `journal`, `cameras`, `wires`, `start`) run these alone, and write nothing.
+`alarms`, `journal`, `lists`, `cameras`, `wires`, `start`) run these alone, and write nothing.
 """
 
 import logging
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cameras, contest, drains, figures, journal_cost, plot, presses, start_cost, wires
+from bench import cameras, contest, drains, figures, journal_cost, lists, plot, presses, start_cost, wires
 from bench.contest import say
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -51,6 +51,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "drains": ("Drains (point 4)", contests),
     "alarms": ("Alarms amid a million (point 5)", lambda: figures.table(drains.alarm_rows())),
     "journal": ("The journal as it grows (point 6)", lambda: figures.table(journal_cost.rows())),
+    "lists": ("Code lists", lambda: figures.table(lists.rows())),
     "cameras": ("Cameras", lambda: figures.table(cameras.rows())),
     "wires": ("Wires (garbage on all others)", lambda: figures.table(wires.rows())),
     "start": ("Start, memory, rest (points 6 and 7)", lambda: figures.table(start_cost.rows())),
