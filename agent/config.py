@@ -326,23 +326,8 @@ def _once(document: Document, values: Iterator[tuple[Any, KeyPath]]) -> None:
         first.setdefault(value, at)
 
 
-def schema(
-    types: tuple[str, ...] = (
-        "gpio",
-        "hid",
-        "line",
-        "mcp3008",
-        "scanner",
-        "gps",
-        "gpsd",
-        "nut",
-        "surgard",
-        "ad2",
-        "modbus",
-    ),
-    ways: tuple[str, ...] = ("dc09", "sms"),
-) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a config that uses these types of drivers and paths; config/schema.json is this."""
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a config that uses the drivers and paths that come with us: config/schema.json."""
     root = Config.model_json_schema()
     lists: tuple[tuple[str, type[Wired], str], ...] = (
         ("drivers", Driver, "Options"),
@@ -350,10 +335,11 @@ def schema(
         ("outputs", Output, "Output"),
         ("paths", PathOut, "Options"),
     )
+    types = {name: registry.driver_type(name) for name in registry.shipped("callbox")}
     for key, model, own in lists:
         branches = []
-        for name in ways if model is PathOut else types:
-            if (keys := getattr(registry.driver_type(name), own)) is None:
+        for name, found in types.items():
+            if hasattr(found, "classes") != (model is PathOut) or (keys := getattr(found, own)) is None:
                 continue
             branch = _with_own_keys(model, keys).model_json_schema()
             root["$defs"].update(branch.pop("$defs", {}))

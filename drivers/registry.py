@@ -28,6 +28,12 @@ def installed() -> list[str]:
     return sorted(_points(tuple(sys.path)).names)
 
 
+def shipped(package: str) -> list[str]:
+    """The types that this distribution brings, sorted: what stands in its own documents, whatever else is installed."""
+    points = _points(tuple(sys.path))
+    return sorted({point.name for point in points if point.dist and point.dist.name == package})
+
+
 def driver_type(name: str) -> DriverType:
     """The class for `type: name`. Raises NoDriverError."""
     points: dict[str, EntryPoint] = {point.value: point for point in _points(tuple(sys.path)).select(name=name)}

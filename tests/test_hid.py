@@ -1,7 +1,4 @@
-"""The scanner that is a keyboard: its parser on events, the driver on a pipe that is given out for a device.
-
-A real keyboard under a real kernel: tests/test_hotplug.py.
-"""
+"""The scanner that is a keyboard: its parser on events, the driver on a pipe that is given out for a device."""
 
 import errno
 import fcntl
