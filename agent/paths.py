@@ -51,7 +51,7 @@ class _Way:
     through: int = 0
     """Events up to here are due."""
     hand: Event | None = None
-    wants: bool = True
+    wants: bool = False
     """The journal is to be looked into."""
     asked: bool = False
     token: int = 0
@@ -79,7 +79,8 @@ class Paths:
         """What a journal has when it is opened: central has its time for it from now on, as for what is new."""
         for way in self._ways:
             way.fresh.clear()
-            self._becomes_due(way, seq, alarm=True)
+            if seq:
+                self._becomes_due(way, seq, alarm=True)
 
     def _becomes_due(self, way: _Way, seq: int, *, alarm: bool) -> None:
         due_s = self._recorder.now.mono_s + (UNDELIVERED_S if way.spare else 0.0)

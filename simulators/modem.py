@@ -111,8 +111,8 @@ class Modem(LinePanel):
         elif name == "AT+CSCS":
             self._wide = value == '"UCS2"'
             self._answer("OK")
-        elif name == "AT+CMGS" and locked:
-            self._answer("+CMS ERROR: 311")
+        elif name == "AT+CMGS" and (locked or "nonetwork" in self.faults):
+            self._answer(f"+CMS ERROR: {311 if locked else 331}")
         elif name == "AT+CMGS":
             self._prompt(value.strip('"'))
         elif command == "AT" or name in ("ATE0", "AT+CMEE", "AT+CMGF", "AT+CSMP"):
@@ -129,8 +129,8 @@ class Modem(LinePanel):
     def _text(self, text: bytes) -> None:
         number, self._to = self._to, ""
         error = next((fault.removeprefix("error") for fault in self.faults if fault.startswith("error")), "")
-        if error or "nonetwork" in self.faults:
-            self._answer(f"+CMS ERROR: {error or 331}")
+        if error:
+            self._answer(f"+CMS ERROR: {error}")
             return
         self._messages += 1
         self.sent.append((number, self._decoded(text.decode("ascii", "replace"))))

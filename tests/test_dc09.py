@@ -143,6 +143,12 @@ def test_a_receiver_that_says_nak_to_its_own_time_refuses_the_way_and_no_report(
         assert host.said.empty()
 
 
+def test_a_nak_that_names_no_time_refuses_the_way() -> None:
+    with receiver(lambda _: framed(b'"NAK"0000R0L0A0[]')) as far, running(path(far.address), report()) as host:
+        assert "NAK" in host.lost().found
+        assert len(host.reports) == 1
+
+
 def test_duh_parks_the_report_and_the_next_one_goes() -> None:
     def reply(body: bytes) -> bytes:
         return answer("DUH" if b"1120" in body else "ACK", body)

@@ -154,6 +154,37 @@ def test_a_trouble_that_was_under_way_when_an_alarm_came_is_judged_and_not_sent_
     assert states(box) == {2: "delivered", 3: "delivered"}
 
 
+def test_what_was_judged_while_the_journal_looked_is_not_offered_again() -> None:
+    box = bench(SPARE)
+    box.connect()
+    box.edge("mains", True)
+    box.wait(UNDELIVERED_S + 1)
+    assert hand(box) == "trouble.ac 2"
+    box.press("alarm-1")
+    box.receipt(also=[[3, 3]])
+    box.disk_works = False
+    box.wait(UNDELIVERED_S)  # the alarm would be due, and the journal is asked
+    done = len(box.did)
+    box.say(PathSaid("receiver", box.journal.name, 2, "delivered"))
+    box.disk_works = True
+    box.commit()
+    assert not any(isinstance(action, Offer) and action.event for action in box.did[done:])
+    assert states(box) == {2: "delivered", 3: "unneeded"}
+
+
+def test_what_central_says_that_it_has_while_the_journal_looked_is_not_offered() -> None:
+    box = bench(SPARE)
+    box.connect()
+    box.press("alarm-1")
+    box.disk_works = False
+    box.wait(UNDELIVERED_S)
+    box.receipt(through=2)
+    box.disk_works = True
+    box.commit()
+    assert hand(box) == ""
+    assert states(box) == {2: "unneeded"}
+
+
 def test_what_was_owed_before_a_crash_is_owed_after_it() -> None:
     for path, wait_s in ((RECEIVER, 0.0), (SPARE, UNDELIVERED_S)):
         box = bench(path)

@@ -90,6 +90,14 @@ def test_a_fault_is_told_in_words_and_the_report_is_still_owed(fault: str, found
             assert host.take() == ("delivered", 1, "")
 
 
+def test_a_modem_that_refuses_in_place_of_a_prompt_is_heard_at_once() -> None:
+    with Modem() as modem, running(path(modem)) as host:
+        assert host.take("good")
+        modem.faults.add("nonetwork")
+        host.give(report())
+        assert host.lost().found == "no network (+CMS ERROR: 331)"
+
+
 def test_a_modem_that_is_silent_or_gone_is_said() -> None:
     with Modem() as modem:
         modem.faults.add("dies")
