@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,6 +207,24 @@ def test_an_edge_that_is_told_late_has_the_time_of_its_back_end() -> None:
     press, release = host.take(), host.take()
     assert release.seen_s - press.seen_s == pytest.approx(0.05, abs=0.01)
     assert 1.9 < time.monotonic() - press.seen_s < 2.0 + DEADLINE_S
+
+
+@pytest.mark.parametrize("lost", range(1, 6))
+def test_an_edge_is_never_older_than_it_is_wherever_its_thread_loses_the_processor(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clocks are one, read six times here, and 30 ms go by at one of them: an edge at 50.0 told at 50.001."""
+    reads = iter(range(1, 100))
+    now_s = [50.001]
+
+    def read() -> float:
+        now_s[0] += 0.03 if next(reads) == lost else 0.00001
+        return now_s[0]
+
+    factory = FakeFactory()
+    monkeypatch.setattr(factory, "ticks", read)
+    monkeypatch.setattr(drivers.gpio, "time", SimpleNamespace(monotonic=read))
+    assert 50.0 <= drivers.gpio.seen(factory, 50.0) < 50.001
 
 
 @pytest.mark.parametrize("ticks", [1_700_000_000.0, -1_700_000_000.0])
