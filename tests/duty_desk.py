@@ -38,6 +38,7 @@ class WireBox(FakeBox):
 
     def connect(self, port: int, operator_key: str) -> None:
         self.commands: list[dict[str, Any]] = []
+        self._came = threading.Event()
         self._operator = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(operator_key + "="))
         self._lock = threading.Lock()
         self.obeys = True
@@ -71,11 +72,17 @@ class WireBox(FakeBox):
     def audit(self, kind: str, **data: Any) -> None:
         self.say("event/audit", self.event(f"audit.{kind}", **data))
 
+    def commanded(self) -> dict[str, Any]:
+        """The first command, which may be on its way."""
+        assert self._came.wait(DEADLINE_S), "no command came"
+        return self.commands[0]
+
     def _command(self, payload: bytes) -> None:
         command = json.loads(payload)
         sig = base64.urlsafe_b64decode(command.pop("sig") + "==")
         self._operator.verify(sig, rfc8785.dumps(command))
         self.commands.append(command)
+        self._came.set()
         if not self.obeys:
             return
         by, verb, data = command["source"], command["type"].rsplit(".", 1)[1], command["data"]

@@ -232,7 +232,7 @@ def test_a_command_that_the_box_leaves_unanswered_is_shown_so(page: Page, desk: 
     expect(said).to_have_attribute("data-status", "unanswered")
     expect(card(page, case)).to_have_attribute("data-state", "open")
     desk.box.audit(
-        "command", command=desk.box.commands[0]["id"], verb="acknowledge", result="refused", reason="expired"
+        "command", command=desk.box.commanded()["id"], verb="acknowledge", result="refused", reason="expired"
     )
     expect(said).to_contain_text("refused by the box: expired")
 
@@ -245,7 +245,7 @@ def test_an_alarm_that_its_box_does_not_know_can_be_set_aside(page: Page, desk: 
     page.locator("#note-send").click()
     expect(card(page, case).get_by_test_id("command")).to_have_attribute("data-status", "sent")
     desk.box.audit(
-        "command", command=desk.box.commands[0]["id"], verb="close", result="refused", reason="no such alarm"
+        "command", command=desk.box.commanded()["id"], verb="close", result="refused", reason="no such alarm"
     )
     card(page, case).locator("[data-action=aside]").click()
     page.locator("#note-send").click()
