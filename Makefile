@@ -28,7 +28,7 @@ demo: $(VENV)/ready
 	$(BIN)/callbox demo
 
 test: $(VENV)/ready .cache/debian
-	$(MAKE) --no-print-directory lint unit
+	$(MAKE) --no-print-directory -j2 -Oline lint unit
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -44,6 +44,7 @@ soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_EVIDENCE_KILLS=$(or $(EYE_KILLS),100) $(BIN)/python -m pytest -s tests/test_evidence_kills.py
 	CALLBOX_WORLD_SEEDS=$(or $(SEEDS),300) $(BIN)/python -m pytest -s tests/test_world.py
 	CALLBOX_SOAK_S=$(or $(SOAK_S),3600) $(BIN)/python -m pytest -s -m soak tests/test_soak.py
+	CALLBOX_FLIPS=400 $(BIN)/python -m pytest tests/test_export_tamper.py
 	$(BIN)/python -m pytest -m soak --ignore tests/test_soak.py
 
 fuzz: $(VENV)/ready

@@ -39,7 +39,9 @@ def check_files(files: Sequence[Words], media: Path) -> int:
     [
         ({}, "video/x-msvideo"),
         pytest.param({"rtsp": True, "codec": "h264", "gop": 10}, "video/mp2t", marks=pytest.mark.soak),
-        ({"rtsp": True, "codec": "h264", "gop": 10, "sdp_only": True}, "video/mp2t"),
+        pytest.param(
+            {"rtsp": True, "codec": "h264", "gop": 10, "sdp_only": True}, "video/mp2t", marks=pytest.mark.soak
+        ),
         pytest.param({"rtsp": True, "codec": "hevc", "gop": 10, "bframes": 2}, "video/mp2t", marks=pytest.mark.soak),
         pytest.param({"rtsp": True, "codec": "mjpeg"}, "video/x-msvideo", marks=pytest.mark.soak),
     ],

@@ -95,10 +95,10 @@ def test_a_file_plays_in_real_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codec", "options"),
     [
-        ("h264", {}),
+        pytest.param("h264", {}, marks=pytest.mark.soak),
         ("h264", {"sdp_only": True}),
         ("h264", {"bframes": 2}),
-        ("hevc", {"sdp_only": True}),
+        pytest.param("hevc", {"sdp_only": True}, marks=pytest.mark.soak),
         ("hevc", {"bframes": 2}),
         ("mjpeg", {}),
     ],

@@ -245,7 +245,7 @@ def wait_until(happened: Callable[[], Any], what: str) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("lang", ["en", pytest.param("zh", marks=pytest.mark.soak)])
 def test_the_scripted_outage_loses_nothing_and_leaves_nothing_behind(demo: Demo, tmp_path: Path, lang: str) -> None:
     program = demo("--once", lang=lang)
     output, errors = program.communicate(timeout=90)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import random
 import re
 import shutil
@@ -23,6 +24,8 @@ from agent.export_pictures import Thumbnail
 from agent.identity import Ed25519Signer, b64
 
 pytestmark = needs_ffmpeg
+FLIPS = int(os.environ.get("CALLBOX_FLIPS", "120"))
+"""`make soak` flips more."""
 OTHER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(9, 41))))
 
 
@@ -256,7 +259,7 @@ def test_a_flipped_bit_anywhere_in_an_export_is_found(good: Path, tmp_path: Path
     """Each position by one seed; the folder is small, so that whole checks are quick."""
     rng = random.Random(20)
     paths = [path for path in sorted(good.rglob("*")) if path.is_file()]
-    for number in range(400):
+    for number in range(FLIPS):
         path = paths[number % len(paths)]
         at, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
         flip(path, at, bit)
@@ -286,7 +289,7 @@ def test_a_flipped_bit_anywhere_in_an_event_or_a_stored_file_is_found_by_the_exp
     assert exported(scene, tmp_path / "out")[0] == 0
     rng = random.Random(21)
     paths = [scene.folder / "events.jsonl", *sorted(scene.media.iterdir())]
-    for number in range(300):
+    for number in range(FLIPS):
         path = paths[0] if number % 2 else paths[1 + number // 2 % 2]
         at, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
         flip(path, at, bit)

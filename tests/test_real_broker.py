@@ -117,7 +117,10 @@ def test_a_box_that_starts_without_a_broker_records_and_delivers_when_it_comes(t
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_packet_bytes": 1400}, {"config": ["message_size_limit 1400"]}],
+    [
+        {"max_packet_bytes": 1400},
+        pytest.param({"config": ["message_size_limit 1400"]}, marks=pytest.mark.soak),
+    ],
     ids=["max_packet_size", "message_size_limit"],
 )
 def test_an_event_too_large_for_the_broker_is_parked_and_the_rest_goes_on(

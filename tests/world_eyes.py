@@ -29,6 +29,8 @@ from agent.media_mail import (
 
 CAMERAS: Final = ("gate", "hall")
 GOP_S: Final = 2.0
+RING_S: Final = 60.0
+"""A camera holds no more: a clip that goes on after a step of the clock may want weeks of it."""
 PIECE_BYTES_MAX: Final = 32_768
 TIME: Final = "2026-11-22T01:00:00Z"
 TOLD_MAX: Final = 60
@@ -94,7 +96,8 @@ class Eyes:
             records = self._until_s[wish.camera] > float("-inf")
             self._until_s[wish.camera] = max(self._until_s[wish.camera], wish.until_s)
             if not records:
-                self._soon(rng.uniform(0.05, 1), self._gop, wish.camera, wish.from_s)
+                from_s = max(wish.from_s, self._world.mono_s() - RING_S)
+                self._soon(rng.uniform(0.05, 1), self._gop, wish.camera, from_s)
 
     def _picture(self, camera: str, at_s: float) -> None:
         self._file(camera, at_s - 0.1, at_s - 0.1, self._world.mono_s(), key_frame=True)
