@@ -28,7 +28,7 @@ demo: $(VENV)/ready
 	$(BIN)/callbox demo
 
 test: $(VENV)/ready .cache/debian
-	$(MAKE) --no-print-directory -j2 -Oline lint unit
+	$(MAKE) --no-print-directory -j2 lint unit
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
