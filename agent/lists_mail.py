@@ -15,8 +15,7 @@ class Entry(NamedTuple):
 # ---- in
 
 
-@dataclass(frozen=True, slots=True)
-class LookedUp:
+class LookedUp(NamedTuple):
     """On which lists the code of question `ref` is. reason: why not all of them could be asked, "" when all were."""
 
     ref: int
@@ -24,8 +23,7 @@ class LookedUp:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ListChanged:
+class ListChanged(NamedTuple):
     """The change `ref` is on the disk: fsync returned. reason: why nothing of it was done, "" when it was.
 
     codes: how many the list, or the version that is not yet valid, has now.
@@ -36,8 +34,7 @@ class ListChanged:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ListsStand:
+class ListsStand(NamedTuple):
     """How many codes each list has that was brought. reason: why the lists cannot be used, or are new ones."""
 
     codes: Mapping[str, int]
@@ -47,8 +44,7 @@ class ListsStand:
 # ---- out
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp:
+class LookUp(NamedTuple):
     """Is this code on one of these lists at this wall second? The answer is `LookedUp`."""
 
     ref: int

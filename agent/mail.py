@@ -1,7 +1,8 @@
 """What comes into the deciding thread, and what goes out of it: values only.
 
 Drivers' readings (`drivers.contract`) come in as they are. Every message from a journal or a session names which one
-it is from, so that a late word of an old one is told apart.
+it is from, so that a late word of an old one is told apart. They are named tuples, which take a fifth of the time that
+frozen dataclasses do to be made, at the start and on the way of an alarm; what is copied with changes is a dataclass.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,7 @@ NEIGHBOUR: Final = "neighbour/"
 # ---- in
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """Every event of journal `journal` up to boxseq `through` is on the disk: fsync returned.
 
     pending: events of each class that are owed; media_bytes: of files of evidence.
@@ -34,8 +34,7 @@ class Recorded:
     media_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """Owed events of one class after boxseq `after`, oldest first; `more` when the journal has further ones."""
 
     journal: str
@@ -45,8 +44,7 @@ class Fetched:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OwedAgain:
+class OwedAgain(NamedTuple):
     """Events from boxseq `first` on, that central asked for again, are owed from now on, and the files they name."""
 
     journal: str
@@ -72,16 +70,14 @@ class Surveyed:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class StorageTight:
+class StorageTight(NamedTuple):
     """The disk was full; the reserve was given up for what had to be written, and there is no second one."""
 
     journal: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StorageFailed:
+class StorageFailed(NamedTuple):
     """The journal cannot be written; nothing of what was asked since the last `Recorded` is promised."""
 
     journal: str
@@ -100,8 +96,7 @@ class SessionUp:
     """Neighbours that the broker does not let this box hear."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDown:
+class SessionDown(NamedTuple):
     """A session ended, or never stood.
 
     wrong_protocol: the broker says that it does not speak this one. hung_up: it, or a relay, closed the connection
@@ -123,8 +118,7 @@ class Acked(NamedTuple):
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A message of central's, or of a neighbour. topic: `receipt`, `command`, or `neighbour/` and the neighbour's id.
 
     replayed: whoever sent it says that it comes out of a backlog.
@@ -137,8 +131,7 @@ class Arrived:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A link that was asked: `reason` why nobody is there, "" when somebody is."""
 
     link: int
@@ -206,8 +199,7 @@ class Write:
         return self != Write(delivered=self.delivered)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """To the journal: owed events of a class after boxseq `after`, at most `limit`."""
 
     cls: EventClass
@@ -230,15 +222,13 @@ class Survey:
     undelivered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NewJournal:
+class NewJournal(NamedTuple):
     """The disk has failed: go on in memory, at once, under a new name."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connect:
+class Connect(NamedTuple):
     """Open a session over link number `link` (from 0) with the will that the contract names; or one for media alone."""
 
     session: str
@@ -247,34 +237,29 @@ class Connect:
     media: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     """Close the session."""
 
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """Ask link number `link` whether somebody is there, without a session; the answer is `Answered`."""
 
     link: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """End the process: whatever is wrong with it, a new one may not have it."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PowerOff:
+class PowerOff(NamedTuple):
     """The power is about to end: stop in order, then ask the machine to power off."""
 
 
-@dataclass(frozen=True, slots=True)
-class FollowClock:
+class FollowClock(NamedTuple):
     """While nobody sets the system's clock the box's is `offset_us` more than the monotonic one.
 
     until_s: the monotonic second up to which it is to be trusted.
@@ -295,16 +280,14 @@ class Publish(NamedTuple):
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SetOutput:
+class SetOutput(NamedTuple):
     """Drive an output of a driver."""
 
     output: str
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(NamedTuple):
     """A line in the log: once when something is lost, once when it is back. Nothing about silent kinds."""
 
     level: Literal["info", "warning", "error"]

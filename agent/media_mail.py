@@ -1,6 +1,7 @@
 """What the deciding thread hears of evidence, and what it wants done about it: values only, a part of `agent.mail`."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.kinds import Cause, EventClass
 
@@ -24,8 +25,7 @@ class OwedFile:
     stored: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CameraFile:
+class CameraFile(NamedTuple):
     """A file that is complete on the disk. from_s, to_s: when its first and last picture were taken, monotonic.
 
     ends_s: when the next one was, where one has come, else to_s: until then its last picture is what was to be seen.
@@ -42,8 +42,7 @@ class CameraFile:
     key_frame: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCode:
+class FoundCode(NamedTuple):
     """A code in a picture. confidence: of what is a candidate and no more (a plate), 0 to 1."""
 
     code: str
@@ -51,8 +50,7 @@ class FoundCode:
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundDocument:
+class FoundDocument(NamedTuple):
     """The zone of a document in a picture. expires: YYYY-MM-DD or "". wrong: names of the check digits that are."""
 
     layout: str
@@ -66,8 +64,7 @@ class FoundDocument:
 # ---- in
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedFiles:
+class FetchedFiles(NamedTuple):
     """Files that are owed, in the order of sending; `more` when the journal has further ones."""
 
     journal: str
@@ -75,8 +72,7 @@ class FetchedFiles:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SurveyedFiles:
+class SurveyedFiles(NamedTuple):
     """Files that may go now, and why something has to; `more`: there are further ones. "" and none: nothing has."""
 
     journal: str
@@ -85,8 +81,7 @@ class SurveyedFiles:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Filed:
+class Filed(NamedTuple):
     """Files of a camera; of what it is to record everything up to monotonic second `through_s` is on the disk."""
 
     camera: str
@@ -94,15 +89,13 @@ class Filed:
     through_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStarted:
+class CameraStarted(NamedTuple):
     """A camera's process has begun, and knows of no wish."""
 
     camera: str
 
 
-@dataclass(frozen=True, slots=True)
-class CameraSaid:
+class CameraSaid(NamedTuple):
     """How a camera is: `quality` is `good`, or what is wrong with it; reason: in words."""
 
     camera: str
@@ -110,8 +103,7 @@ class CameraSaid:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CodesRead:
+class CodesRead(NamedTuple):
     """What a camera's picture has to read, for the `ReadCodes` of that name. reason: why there is nothing, or not all.
 
     at_s: when the picture was taken; file: it, on the disk. None: there was none.
@@ -125,8 +117,7 @@ class CodesRead:
     file: CameraFile | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PieceRead:
+class PieceRead(NamedTuple):
     """Bytes of a file from `offset` on; or `reason` why there are none, and `gone`: never will be."""
 
     sha256: str
@@ -136,8 +127,7 @@ class PieceRead:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PutDone:
+class PutDone(NamedTuple):
     """A PUT has ended; its receiver took the file, or `reason` why not.
 
     expired: the address is refused (403), and another one may not be. gone: the file itself can never go.
@@ -149,15 +139,13 @@ class PutDone:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unlinked:
+class Unlinked(NamedTuple):
     """These files are no more, and the directory is synced."""
 
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FilesFound:
+class FilesFound(NamedTuple):
     """Files on the disk that a new journal does not know: events of the one before named them."""
 
     files: tuple[OwedFile, ...]
@@ -180,8 +168,7 @@ MediaMessage = (
 # ---- out
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFiles:
+class FetchFiles(NamedTuple):
     """To the journal: files that are owed, at most `limit`."""
 
     limit: int
@@ -199,8 +186,7 @@ class SurveyFiles:
     free_min: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """To a camera: what it takes from second `from_s` until `until_s`, monotonic, is stored."""
 
     camera: str
@@ -208,16 +194,14 @@ class Record:
     until_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TakePicture:
+class TakePicture(NamedTuple):
     """To a camera: the key picture at or before second `at_s` is stored alone, at once."""
 
     camera: str
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ReadCodes:
+class ReadCodes(NamedTuple):
     """To a camera: what lay before it at second `at_s` is read; the answer is `CodesRead` with this `ref`.
 
     what: `codes`, `mrz`, `plate`.
@@ -229,8 +213,7 @@ class ReadCodes:
     ref: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPiece:
+class ReadPiece(NamedTuple):
     """To the spool: bytes of a file. check: only where its SHA-256 is still its name."""
 
     sha256: str
@@ -247,15 +230,13 @@ class PutFile:
     url: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class HoldPut:
+class HoldPut(NamedTuple):
     """The PUT under way pauses, or goes on."""
 
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unlink:
+class Unlink(NamedTuple):
     """To the spool: these files go from the disk."""
 
     files: tuple[str, ...]

@@ -1,8 +1,7 @@
 """Messages and actions about ways out besides MQTT: a part of `agent/mail.py`. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from agent.events import Event
 from agent.kinds import EventClass
@@ -12,8 +11,7 @@ REPORT_STATES: Final[tuple[ReportState, ...]] = ("owed", "delivered", "refused",
 """Also the journal's numbers for them. unneeded: central had it first, and the path is asked only where it has not."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwedReport:
+class OwedReport(NamedTuple):
     """Event `seq` is owed on a path, too. spare: only as long as central has not said that it stored it."""
 
     path: str
@@ -22,8 +20,7 @@ class OwedReport:
     spare: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedReport:
+class JudgedReport(NamedTuple):
     """What became of it, when (RFC 3339), and why it was refused."""
 
     path: str
@@ -36,8 +33,7 @@ class JudgedReport:
 # ---- in
 
 
-@dataclass(frozen=True, slots=True)
-class DueReport:
+class DueReport(NamedTuple):
     """The journal's answer to `FindDue` of this token: the event, None where nothing is due. owed: at most OWED_MAX."""
 
     journal: str
@@ -47,8 +43,7 @@ class DueReport:
     owed: int
 
 
-@dataclass(frozen=True, slots=True)
-class PathSaid:
+class PathSaid(NamedTuple):
     """A path has judged a report of journal `journal`: `delivered`, or `refused` for that reason."""
 
     path: str
@@ -58,16 +53,14 @@ class PathSaid:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PathStands:
+class PathStands(NamedTuple):
     """The far end has answered, where it had not; or `reason` why it cannot be reached."""
 
     path: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PathKeeps:
+class PathKeeps(NamedTuple):
     """A path wants a short text remembered."""
 
     path: str
@@ -79,8 +72,7 @@ PathMessage = DueReport | PathSaid | PathStands | PathKeeps
 # ---- out
 
 
-@dataclass(frozen=True, slots=True)
-class FindDue:
+class FindDue(NamedTuple):
     """To the journal: what is to go next by this path, of the events up to boxseq `through`; alarms first."""
 
     path: str
@@ -88,8 +80,7 @@ class FindDue:
     through: int
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """To a path: this is what it is to send now, in place of what it was offered before; None: nothing."""
 
     path: str
