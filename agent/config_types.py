@@ -135,4 +135,7 @@ CameraSource = Annotated[str, AfterValidator(_camera_source)]
 class Keys(BaseModel):
     """One group of keys: frozen, typed to the letter, closed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=False)
+    # Each model is built when it is first used, most of them only as a part of another: 20 ms of a start.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=False, defer_build=True
+    )
