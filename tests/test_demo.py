@@ -255,6 +255,7 @@ def test_the_scripted_outage_loses_nothing_and_leaves_nothing_behind(demo: Demo,
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.soak
 @pytest.mark.real
 def test_the_scripted_outage_as_json_has_each_press_at_each_station(demo: Demo, tmp_path: Path) -> None:
     program = demo("--once", "--json")
@@ -284,6 +285,7 @@ def test_the_demo_needs_no_mosquitto(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["ok"]
 
 
 @pytest.mark.real

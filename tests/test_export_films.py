@@ -128,7 +128,7 @@ def frames(path: Path) -> list[tuple[float, str]]:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("codec", ["h264", "hevc", "mjpeg"])
+@pytest.mark.parametrize("codec", ["h264", pytest.param("hevc", marks=pytest.mark.soak), "mjpeg"])
 def test_a_film_has_every_picture_as_the_camera_made_it_at_its_own_time(codec: str, tmp_path: Path) -> None:
     parts = recording(codec)
     files = files_of(tmp_path, [(made, 2) for made in parts])

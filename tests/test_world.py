@@ -38,7 +38,7 @@ from agent.recorder import Recorder
 from agent.uplink import Uplink
 from agent.uploads import Uploads
 
-SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "12"))
+SEEDS: Final = int(os.environ.get("CALLBOX_WORLD_SEEDS", "10"))
 ONE_SEED: Final = os.environ.get("CALLBOX_WORLD_SEED")
 CAUGHT_WITHIN: Final = 24
 """Seeds within which each wrong box must show."""
