@@ -4,7 +4,7 @@ A place that is old is marked and never left out: who drives there must know tha
 hangs, and says one moment again and again, tells nothing new. Of several the one that spoke last is believed.
 """
 
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, isfinite, radians, sin, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from agent.models_position import Place, PositionData
@@ -40,8 +40,13 @@ class Position:
         self._told: Known | None = None
 
     def fix(self, fix: Fix) -> None:
-        """A receiver's word; one that knows no place changes nothing but the age of the last."""
+        """A receiver's word; one that knows no place changes nothing but the age of the last.
+
+        A place that there is not is none: on an alarm it would be a number that no event can hold.
+        """
         if fix.latitude is None or fix.longitude is None:
+            return
+        if not (-90 <= fix.latitude <= 90 and -180 <= fix.longitude <= 180):
             return
         if self._newest is not None and fix.utc_s is not None and fix.utc_s == self._newest.utc_s:
             return
@@ -73,7 +78,7 @@ def _place(fix: Fix) -> Place:
         "satellites": fix.satellites,
         "hdop": fix.hdop,
     }
-    return cast(Place, {name: value for name, value in told.items() if value is not None})
+    return cast(Place, {name: value for name, value in told.items() if value is not None and isfinite(value)})
 
 
 def metres(a: Known, b: Known) -> float:

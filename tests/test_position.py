@@ -53,6 +53,18 @@ def test_a_place_that_was_never_known_is_not_left_out_silently() -> None:
     assert alarm(Bench(MOBILE)) == {"stale": True}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -91.0])
+def test_a_place_that_there_is_not_costs_no_alarm(value: float) -> None:
+    """Whatever a driver, of whose hands too, makes of a receiver."""
+    bench = Bench(MOBILE)
+    fix(bench)
+    bench.say(Fix("sat", value, LON, bench.now_s))
+    bench.say(Fix("sat", LAT, LON, bench.now_s, speed_mps=float("nan"), hdop=float("inf"), satellites=7))
+    place = alarm(bench)
+    assert (place["lat"], place["lon"], place["satellites"]) == (LAT, LON, 7)
+    assert "speed_mps" not in place and "hdop" not in place
+
+
 def test_a_box_on_a_wall_says_nothing_of_it() -> None:
     bench = Bench()
     assert alarm(bench) is None
