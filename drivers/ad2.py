@@ -111,7 +111,7 @@ class Ad2Driver:
 
     def run(self, host: Host) -> None:
         """Opens the port, asks whether the device is there, emits readings. Raises DriverError."""
-        with self._options.open() as port:
+        with self._options.open(host.alive) as port:
             parser = Ad2Parser(self._inputs, time.monotonic())
             while host.alive():
                 if question := parser.question(time.monotonic()):

@@ -145,7 +145,7 @@ class Dc09Path:
             more = extended(report, sent_s) if report else ""
             line = self._line = self._line or IpLine(self._options.address, host.alive)
             try:
-                line.send(codec.frame(token, self._sequence, data, more, sent_s))
+                line.write(codec.frame(token, self._sequence, data, more, sent_s))
                 answer = self._await(line, host, codec)
             except DriverError as error:  # it may have hung up a moment ago, as it may
                 self._hang_up()
@@ -171,7 +171,7 @@ class Dc09Path:
         """The answer to the message of this number; None in time, or when the box ends."""
         until_s = time.monotonic() + ANSWER_S
         while host.alive() and (left_s := until_s - time.monotonic()) > 0:
-            bodies = self._frames.feed(line.receive(min(left_s, WAIT_S)))
+            bodies = self._frames.feed(line.read(min(left_s, WAIT_S)))
             self.noise += self._frames.take_noise()
             for body in bodies:
                 answer = codec.answer(body)
@@ -185,7 +185,7 @@ class Dc09Path:
         if self._line is None:
             return
         try:
-            self.noise += bool(self._line.receive(0))
+            self.noise += bool(self._line.read(0))
         except DriverError:
             self._hang_up()
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 from drivers.contract import Fix, Host
 from drivers.gps import PositionInput
-from drivers.tcp_port import TcpPort, address
+from drivers.ip_line import IpLine, address
 
 READ_WAIT_S: Final = 0.5
 SILENT_S: Final = 10.0
@@ -57,7 +57,7 @@ class GpsdDriver:
     def run(self, host: Host) -> None:
         """Connects, asks for fixes and emits them. Raises DriverError."""
         parser = GpsdParser()
-        with TcpPort(self._options.tcp, HINT) as port:
+        with IpLine(self._options.tcp, host.alive, HINT) as port:
             port.write(WATCH)
             heard_s = time.monotonic()
             while host.alive():

@@ -1,4 +1,4 @@
-"""A TCP or UDP socket to one address, that is there or raises DriverError."""
+"""A TCP or UDP socket to one address, that is there or raises DriverError. The door to the socket."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from drivers.contract import DriverError
@@ -31,13 +31,26 @@ HINTS: Final = {
 CHECK: Final = "check the way there, and that the other side runs"
 
 
-class IpLine:
-    """An open socket to tcp://HOST:PORT or udp://HOST:PORT. Raises DriverError, also from `send` and `receive`."""
+def address(tcp: str) -> tuple[str, int]:
+    """`host:port`, an IPv6 address in brackets. Raises ValueError with what is allowed."""
+    host, _, port = tcp.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536) or any(map(str.isspace, tcp)):
+        raise ValueError(f"tcp: found {tcp!r}, allowed is HOST:PORT, as 127.0.0.1:2947")
+    return host, int(port)
 
-    def __init__(self, address: str, alive: Callable[[], bool]) -> None:
-        """alive: called at least once a second while a name is looked up, which may take long."""
-        self._address = address
-        parts = urlsplit(address)
+
+class IpLine:
+    """An open socket to HOST:PORT, tcp://HOST:PORT or udp://HOST:PORT; a context manager. Raises DriverError, also
+    from `read` and `write`.
+    """
+
+    def __init__(self, address: str, alive: Callable[[], bool], hint: str = "") -> None:
+        """alive: called at least once a second while a name is looked up, which may take long: longer than a watchdog
+        waits. hint: for the person on site, instead of what the system's error hints at.
+        """
+        self._address, self._hint = address, hint
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
         kind = socket.SOCK_STREAM if parts.scheme == "tcp" else socket.SOCK_DGRAM
         family, where = self._find(parts.hostname or "", parts.port or 0, kind, alive)
         self._socket = socket.socket(family, kind)
@@ -48,7 +61,7 @@ class IpLine:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self._socket.close()
-            raise self._error(error) from error
+            raise self.gone(error) from error
         self.stream = kind == socket.SOCK_STREAM
         self._poll = select.poll()  # not select(): it fails from descriptor 1,024 on
         self._poll.register(self._socket, select.POLLIN)
@@ -78,28 +91,36 @@ class IpLine:
                 break
         raise DriverError(self._address, "the name was not found in time", "check name and DNS")
 
-    def send(self, data: bytes) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, data: bytes) -> None:
         """All of it, in one call: the other side may read no more than what comes at once."""
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise self._error(error) from error
+            raise self.gone(error) from error
 
-    def receive(self, wait_s: float) -> bytes:
+    def read(self, wait_s: float) -> bytes:
         """What has come, at most READ_BYTES; b"" when nothing has by then. Raises DriverError when it hung up."""
         try:
             if not self._poll.poll(wait_s * 1000):
                 return b""
             data = self._socket.recv(READ_BYTES)
         except OSError as error:
-            raise self._error(error) from error
+            raise self.gone(error) from error
         if not data and self.stream:
-            raise DriverError(self._address, "the other side hung up", "see its log; it is called again")
+            raise self.gone("the other side hung up")
         return data
 
     def close(self) -> None:
         self._socket.close()
 
-    def _error(self, error: OSError) -> DriverError:
-        found = os.strerror(error.errno) if error.errno else str(error)
-        return DriverError(self._address, found, HINTS.get(error.errno or 0, CHECK))
+    def gone(self, found: OSError | str) -> DriverError:
+        """The error for its reader."""
+        number = found.errno if isinstance(found, OSError) else None
+        told = os.strerror(number) if number else str(found)
+        return DriverError(self._address, told, self._hint or HINTS.get(number or 0, CHECK))

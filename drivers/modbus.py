@@ -16,11 +16,11 @@ from threading import Event
 from typing import Any, ClassVar, Final, Literal, get_args
 
 from drivers.contract import DriverError, Host
+from drivers.ip_line import IpLine, address
 from drivers.modbus_bus import Bus, Point, Sensor
 from drivers.modbus_frame import SILENT, Request, Table
 from drivers.modbus_wire import TCP_HINT, RtuWire, TcpWire, Wire, request_s
 from drivers.serial_port import SerialPort
-from drivers.tcp_port import TcpPort, address
 
 ROUND_MAX_S: Final = 0.2
 """A press of 400 ms (EN 50131-1 8.9.1) is seen twice."""
@@ -146,7 +146,7 @@ class ModbusDriver:
         Wishes that are still to be written when it ends are written first, and those that cannot be are an error.
         """
         self._bus.restart()
-        with self._open() as wire:
+        with self._open(host) as wire:
             while host.alive():
                 now_s = time.monotonic()
                 if request := self._bus.next(now_s):
@@ -177,10 +177,10 @@ class ModbusDriver:
             raise DriverError(self._options.tcp, "connected, and no module answers", SILENT.reason)
 
     @contextmanager
-    def _open(self) -> Iterator[Wire]:
+    def _open(self, host: Host) -> Iterator[Wire]:
         timeout_s = self._options.timeout_ms / 1000
         if self._options.tcp:
-            with TcpPort(self._options.tcp, TCP_HINT) as port:
+            with IpLine(self._options.tcp, host.alive, TCP_HINT) as port:
                 yield TcpWire(port, self._options.tcp, timeout_s)
         else:
             with SerialPort(str(self._options.port), self._options.baud) as line:

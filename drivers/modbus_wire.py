@@ -4,9 +4,9 @@ import time
 from typing import Final, Protocol
 
 from drivers.contract import DriverError
+from drivers.ip_line import IpLine
 from drivers.modbus_frame import SILENT, Outcome, Request, RtuReader, TcpReader, rtu, tcp
 from drivers.serial_port import SerialPort
-from drivers.tcp_port import TcpPort
 
 TURNAROUND_S: Final = 0.01
 """What a module takes to begin its answer, as most do."""
@@ -63,7 +63,7 @@ class RtuWire:
 class TcpWire:
     """On an open connection. where: as in the config."""
 
-    def __init__(self, port: TcpPort, where: str, timeout_s: float) -> None:
+    def __init__(self, port: IpLine, where: str, timeout_s: float) -> None:
         self._port, self._where, self._timeout_s = port, where, timeout_s
         self._reader = TcpReader()
         self._transaction = 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args
 
 from drivers.contract import DriverError, Edge, Health, Host, Reading
-from drivers.tcp_port import TcpPort, address
+from drivers.ip_line import IpLine, address
 
 POLL_S: Final = 2.0
 """As upsd's own drivers ask a UPS, by default."""
@@ -114,7 +114,7 @@ class NutDriver:
         """Connects, asks every POLL_S, emits what has changed. Raises DriverError."""
         options = self._options
         parser = NutParser(options.ups, self._signals)
-        with TcpPort(options.tcp, HINT) as port:
+        with IpLine(options.tcp, host.alive, HINT) as port:
             if options.user is not None:
                 for request in (f"USERNAME {options.user}", f'PASSWORD "{self._password()}"', f"LOGIN {options.ups}"):
                     self._ask(port, parser, request, host)
@@ -142,7 +142,7 @@ class NutDriver:
             found = getattr(error, "strerror", None) or str(error)
             raise DriverError(str(path), found, "password_file must be readable by the user that runs this") from error
 
-    def _ask(self, port: TcpPort, parser: "NutParser", request: str, host: Host) -> None:
+    def _ask(self, port: IpLine, parser: "NutParser", request: str, host: Host) -> None:
         answers, until_s = parser.answers, time.monotonic() + ANSWER_S
         port.write(request.encode() + b"\n")
         while host.alive() and parser.answers == answers:
@@ -150,7 +150,7 @@ class NutDriver:
                 raise port.gone(f"no answer within {ANSWER_S:.0f} s")
             self._hear(port, parser, READ_WAIT_S, host)
 
-    def _hear(self, port: TcpPort, parser: "NutParser", wait_s: float, host: Host) -> None:
+    def _hear(self, port: IpLine, parser: "NutParser", wait_s: float, host: Host) -> None:
         for reading in parser.feed(port.read(wait_s), time.monotonic()):
             host.emit(reading)
         self.noise += parser.take_noise()

@@ -1,11 +1,12 @@
 """What drivers of alarm panels and receivers share: where one is, and what its Contact ID events are for an input."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from drivers.contract import Edge, Reading
+from drivers.ip_line import IpLine, address
 from drivers.serial_port import Parity, SerialPort
-from drivers.tcp_port import TcpPort, address
 
 HINT: Final = "look at the device's power and network, and whether another program holds its only connection"
 
@@ -31,10 +32,10 @@ class PanelPort:
         if self.parity not in get_args(Parity):
             raise ValueError(f"parity: found {self.parity!r}, allowed is one of {', '.join(get_args(Parity))}")
 
-    def open(self) -> SerialPort | TcpPort:
-        """To be used as a context manager. Raises DriverError."""
+    def open(self, alive: Callable[[], bool]) -> SerialPort | IpLine:
+        """To be used as a context manager. alive: as of `IpLine`. Raises DriverError."""
         if self.tcp:
-            return TcpPort(self.tcp, HINT)
+            return IpLine(self.tcp, alive, HINT)
         return SerialPort(str(self.port), self.baud, self.parity)
 
 

@@ -97,7 +97,7 @@ class SurgardDriver:
 
     def run(self, host: Host) -> None:
         """Opens the port, emits readings, and answers each frame after its readings. Raises DriverError."""
-        with self._options.open() as port:
+        with self._options.open(host.alive) as port:
             parser = SurgardParser(self._inputs, self._options.heartbeat_s, time.monotonic())
             data = b""
             while host.alive():

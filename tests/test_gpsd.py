@@ -113,7 +113,7 @@ def test_it_asks_for_fixes_and_a_server_that_hangs_up_is_an_error() -> None:
         assert (reading.input, reading.latitude) == ("sat", 46.498293369)
         error = host.lost()
     assert asked == [WATCH]
-    assert (error.where, error.found, gpsd.noise) == (f"127.0.0.1:{port}", "it hung up", 1)
+    assert (error.where, error.found, gpsd.noise) == (f"127.0.0.1:{port}", "the other side hung up", 1)
 
 
 def test_nobody_there_is_an_error_that_says_where_to_look() -> None:
