@@ -51,7 +51,7 @@ from agent.storage import Found, await_disk
 from agent.threads import SIGNALS
 from agent.wires import make_wires
 from agent.writer import Writer
-from drivers.contract import Reading
+from drivers.contract import Fix, Paper, Reading
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -62,8 +62,9 @@ Reopen = Callable[[], tuple[Found, Signer]]
 
 UNRECORDED_MAX: Final = 500
 """Events on their way to the disk at once; with more, readings wait in the mailbox and then in the drivers."""
-FROM_OUTSIDE: Final = (Arrived, Filed, CameraSaid, CodesRead)
-"""Central's words and those of camera processes: a fault in what is made of them costs one of them, and no alarm."""
+FROM_OUTSIDE: Final = (Arrived, Filed, CameraSaid, CodesRead, Paper, Fix)
+"""Central's words, those of camera processes, papers and places: a fault in what is made of one costs it, and no alarm.
+"""
 GOODBYE_S: Final = 2.0
 ARM_S: Final = 3.0
 """How long a start waits for a wire that neither opens nor fails."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from agent.commands import NOTE_CHARS_MAX, clean
 from agent.events import Event, rfc3339
 from agent.kinds import KINDS
 from agent.mail import Action, Write
@@ -123,7 +124,7 @@ class Paths:
             case PathSaid():
                 self._stands(way, "")
                 if message.journal == self._recorder.journal:
-                    self._said(way, message)
+                    self._said(way, message._replace(reason=clean(message.reason[:NOTE_CHARS_MAX])))
             case PathStands(reason=reason):
                 self._stands(way, reason)
             case PathKeeps(text=text):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agent import __version__
+from agent.commands import NOTE_CHARS_MAX, clean
 from agent.events import Chain, Draft, Event, Stamp, redraft, uuid7
 from agent.identity import Signer, signed_by
 from agent.kinds import CID, EventClass
@@ -239,6 +240,7 @@ class Recorder:
 
         quality: of an input's wire. silent: no line. changes: so many were merged, and are told in any case.
         """
+        reason = clean(reason[:NOTE_CHARS_MAX])  # it may be the words of a device
         stands = self.troubles.get(name)
         if stands == reason and not changes:
             return

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from drivers.contract import Driver, DriverError, Reading
 
@@ -38,14 +39,31 @@ class RecordingHost:
         return self.error
 
 
+class Hosting(Protocol):
+    """What a thread needs of a host, of drivers or of paths."""
+
+    error: DriverError | None
+    stopping: threading.Event
+    ended: threading.Event
+
+
+H = TypeVar("H", bound=Hosting)
+
+
 @contextmanager
 def running(driver: Driver) -> Iterator[RecordingHost]:
     """`driver.run` in a thread of its own until the block ends."""
-    host = RecordingHost()
+    with threaded(driver.run, RecordingHost()) as host:
+        yield host
+
+
+@contextmanager
+def threaded(run_with: Callable[[H], None], host: H) -> Iterator[H]:
+    """`run_with(host)` in a thread of its own until the block ends."""
 
     def run() -> None:
         try:
-            driver.run(host)
+            run_with(host)
         except DriverError as error:
             host.error = error
         finally:

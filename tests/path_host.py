@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from driver_host import DEADLINE_S
+from driver_host import DEADLINE_S, threaded
 
 from drivers.contract import DriverError, Path, Report
 
@@ -84,20 +84,5 @@ def running(path: Path, *reports: Report, stored: str = "") -> Iterator[Recordin
     """`path.run` in a thread of its own until the block ends."""
     host = RecordingPathHost(stored=stored)
     host.give(*reports)
-
-    def run() -> None:
-        try:
-            path.run(host)
-        except DriverError as error:
-            host.error = error
-        finally:
-            host.ended.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with threaded(path.run, host):
         yield host
-    finally:
-        host.stopping.set()
-        thread.join(DEADLINE_S)
-        assert not thread.is_alive(), "run did not return"

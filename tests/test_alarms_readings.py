@@ -204,3 +204,12 @@ def test_a_press_between_two_faults_of_a_loose_wire_is_an_alarm_at_once() -> Non
     bench.edge("alarm-1", True)
     bench.wait(0.05)
     assert len(bench.of("alarm.panic")) == 1
+
+
+def test_a_device_whose_words_no_event_can_hold_has_its_trouble_told_and_the_next_press_is_an_alarm() -> None:
+    bench = Bench()
+    bench.health("door", "offline", "\udcff" + "x" * 100_000)
+    [trouble] = bench.of("trouble.input")
+    assert trouble["reason"].startswith("offline: ?xxx") and len(trouble["reason"]) == 1_000
+    bench.press("alarm-1")
+    assert len(bench.of("alarm.panic")) == 1

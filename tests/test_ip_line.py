@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -49,13 +50,14 @@ def test_where_nobody_listens_the_reader_gets_the_hint_of_the_device_or_else_of_
 
 
 def test_what_was_written_is_read_at_the_other_end_and_a_hang_up_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with IpLine(f"127.0.0.1:{server.getsockname()[1]}", lambda: True) as line:
-            other, _ = server.accept()
-            with other:
-                line.write(b"ask")
-                assert other.recv(10) == b"ask" and line.read(0) == b""
-                other.sendall(b"answer")
-                assert line.read(10) == b"answer"
-            with pytest.raises(DriverError, match="hung up"):
-                line.read(10)
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        line = stack.enter_context(IpLine(f"127.0.0.1:{server.getsockname()[1]}", lambda: True))
+        other = stack.enter_context(server.accept()[0])
+        line.write(b"ask")
+        assert other.recv(10) == b"ask" and line.read(0) == b""
+        other.sendall(b"answer")
+        assert line.read(10) == b"answer"
+        other.close()
+        with pytest.raises(DriverError, match="hung up"):
+            line.read(10)

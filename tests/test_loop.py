@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +26,7 @@ from agent.media_mail import Filed
 from agent.models import LastEnd
 from agent.status import SOCKET, ask
 from agent.storage import Found
-from drivers.contract import Edge, Health, Host
+from drivers.contract import Edge, Fix, Health, Host, Paper
 
 
 def no_disk() -> tuple[Found, Signer]:
@@ -49,16 +50,22 @@ inputs: [{{id: a, driver: panel, pressed: "^A$", kind: panic}}]
     signal.pthread_sigmask(signal.SIG_UNBLOCK, kept)
 
 
-def test_a_fault_in_what_a_camera_brought_costs_that_and_no_alarm(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("room", "brought"),
+    [("_media", Filed("front", (), 1.0)), ("_zones", Paper("a", "td3", {}, (), 1.0)), ("_zones", Fix("a", 1, 1, 1.0))],
+    ids=["camera", "paper", "place"],
+)
+def test_a_fault_in_what_was_brought_costs_that_and_no_alarm(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: str, brought: Any
 ) -> None:
     def breaks(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(loop._box._media.evidence, "filed", breaks)
-    loop._mailbox.answer(Filed("front", (), 1.0))
-    loop._step()
-    assert "what Filed brought was not understood" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(loop._box, room), "handle" if room == "_media" else "reading", breaks)
+        (loop._mailbox.answer if room == "_media" else partial(loop._mailbox.put, "panel"))(brought)
+        loop._step()
+    assert f"what {type(brought).__name__} brought was not understood" in caplog.text
     loop._mailbox.put("panel", Edge("a", True, time.monotonic(), settled=True))
     loop._step()
     assert loop._box._alarms.of("a") is not None

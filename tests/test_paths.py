@@ -200,6 +200,15 @@ def test_what_was_owed_before_a_crash_is_owed_after_it() -> None:
         assert hand(box) == ""
 
 
+def test_a_refusal_in_words_that_no_event_can_hold_is_told_as_far_as_they_can_be() -> None:
+    box = bench(RECEIVER)
+    box.press("alarm-1")
+    judge(box, "refused", reason="\ud800" + "x" * 100_000)
+    assert hand(box) == "trouble.parked 3"
+    [parked] = box.of("trouble.parked")
+    assert parked["reason"] == "?" + "x" * 999
+
+
 def test_a_report_that_was_refused_is_parked_and_never_offered_again() -> None:
     box = bench(RECEIVER)
     box.press("alarm-1")
