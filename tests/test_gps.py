@@ -62,6 +62,24 @@ def test_sentences_of_a_real_port_are_fixes_and_a_pulled_cable_is_an_error_until
     assert gps.noise == 2
 
 
+def test_a_receiver_pulled_out_a_hundred_times_is_read_each_time_and_leaves_nothing_open(tmp_path: Path) -> None:
+    receiver, counts = Receiver(31.2304, 121.4737), set()
+    with LinePanel(tmp_path / "sat") as cable:
+        gps = driver(cable.path)
+        for turn in range(100):
+            with running(gps) as host:
+                until(lambda: host.beats >= 1)
+                cable.send(receiver.says(AT_S + turn))
+                take_good(host)
+                assert take_fix(host).utc_s == AT_S + turn
+                cable.send(b"$GPRMC,half")
+                cable.unplug()
+                host.lost()
+            counts.add(len(list(Path("/proc/self/fd").iterdir())))
+            cable.plug()
+    assert len(counts) == 1
+
+
 def test_a_receiver_has_no_outputs() -> None:
     with pytest.raises(KeyError):
         driver("/dev/null").set("lamp", True)

@@ -239,11 +239,12 @@ def test_a_pulled_adapter_is_an_error_and_the_bus_works_again_after_it_is_back(s
         site.bus.plug()
 
 
-def test_no_thread_or_descriptor_is_left_after_many_losses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.soak)])
+def test_a_bus_pulled_out_many_times_is_read_each_time_and_leaves_nothing_behind(tmp_path: Path, times: int) -> None:
     site = Site(lambda modules: SerialBus(modules, tmp_path / "bus"))
     counts = []
     with site.bus:
-        for _ in range(3):
+        for _ in range(times):
             with running(site.driver()) as host:
                 found(host)
                 site.bus.unplug()
