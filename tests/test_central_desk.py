@@ -83,6 +83,17 @@ def test_a_repeat_press_in_an_acknowledged_case_needs_a_person_again(bench: Benc
     assert bench.case(case)["state"] == "closed" and len(bench.case(case)["history"]) == 5
 
 
+def test_a_confirmation_is_shown_on_its_case_wants_a_person_and_is_no_further_press(bench: Bench, box: FakeBox) -> None:
+    press = box.press()
+    case = id_of(press)
+    bench.send(box, "event/alarm", press)
+    bench.send(box, "event/audit", box.event("audit.acknowledged", case=case, by="x"))
+    confirmed = box.event("alarm.confirmed", transition="raised", cid=129, case=case, input="lid", because="tamper")
+    bench.send(box, "event/alarm", confirmed)
+    shown = bench.case(case)
+    assert (shown["count"], shown["flags"], shown["state"], shown["kind"]) == (1, ["confirmed"], "open", "panic")
+
+
 def test_a_case_is_the_same_in_whatever_order_its_events_come(bench: Bench, box: FakeBox) -> None:
     press = box.press()
     case = id_of(press)

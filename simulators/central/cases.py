@@ -95,13 +95,14 @@ class Case:
                 raised.append(record)
                 kind = kind or leaf
                 number = data.get("count")
-                count = max(count + 1, number) if type(number) is int else count + 1
+                if leaf == "confirmed":  # of a press that was told by itself, or of a contact
+                    flags.add("confirmed")
+                else:
+                    count = max(count + 1, number) if type(number) is int else count + 1
                 state = "open"
                 done.pop("restored", None)
                 done.pop("closed", None)
                 flags |= {name for name in ("at_boot", "merged") if data.get(name) is True}
-                if leaf == "confirmed":
-                    flags.add("confirmed")
             elif not record.proven:
                 continue
             elif family == "alarm" and leaf == "cancelled":
