@@ -16,6 +16,8 @@ from agent.text import LANGUAGES, catalogue, language, t
 
 BAR_WIDTH: Final = 1000
 ROW_HEIGHT: Final = 34
+NO_PRESS: Final = ("confirmed", "listed")
+"""Alarms that nobody pressed."""
 LABELS: Final = 10
 """About as many times are written below the bars."""
 
@@ -86,6 +88,8 @@ def _label(stored: Stored) -> str:
         key = "page.type.raised_n" if what == "raised" and data.get("count", 1) != 1 else f"page.type.{what}"
         texts = [t(key, lang, n=data.get("count")) for lang in LANGUAGES]
         known = f"page.kind.{kind}" in catalogue()
+        if known and kind in NO_PRESS and what == "raised":
+            return _spans(t(f"page.kind.{kind}", lang) for lang in LANGUAGES)
         kinds = [t(f"page.kind.{kind}", lang) if known else kind for lang in LANGUAGES]
         return _spans(f"{kind}: {text}" for kind, text in zip(kinds, texts, strict=True))
     key = f"page.type.{room}.{kind}"

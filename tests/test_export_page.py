@@ -117,6 +117,18 @@ def test_of_a_long_case_some_pictures_are_shown_and_the_page_says_of_how_many(
     expect(page.locator("main")).to_contain_text("Of 5 files 2 are shown here")
 
 
+def test_a_confirmation_is_called_one_and_no_press(page: Page, tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "box")
+    scene.press()
+    more = {"transition": "raised", "input": "lid", "case": CASE, "because": "tamper"}
+    scene.record("alarm.confirmed", 1, more)
+    scene.write()
+    exported(scene, tmp_path / "out")
+    open_page(page, tmp_path / "out")
+    expect(page.locator("main")).to_contain_text("Confirmed hold-up")
+    expect(page.locator("main")).not_to_contain_text("Confirmed hold-up: Pressed")
+
+
 def test_what_comes_from_outside_is_text(page: Page, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "box")
     scene.record("alarm.panic", 0, {"transition": "raised", "input": XSS, "case": CASE, "count": XSS}, id=CASE)

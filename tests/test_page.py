@@ -141,6 +141,16 @@ def test_both_languages_and_the_choice_is_remembered(page: Page, desk: Desk) -> 
     assert "page." not in page.inner_text("body")
 
 
+def test_a_hold_up_that_tamper_confirmed_says_so_and_counts_one_press(page: Page, desk: Desk) -> None:
+    case = desk.box.alarm(desk.box.press())
+    more = {"transition": "raised", "cid": 129, "case": case, "input": "lid", "because": "tamper"}
+    desk.box.alarm(desk.box.event("alarm.confirmed", **more))
+    expect(card(page, case)).to_contain_text("confirmed by a second press or by tamper")
+    expect(card(page, case)).to_have_attribute("data-count", "1")
+    card(page, case).locator("[data-action=history]").click()
+    expect(card(page, case)).to_contain_text("Confirmed hold-up")
+
+
 def test_history_after_an_outage_is_quiet_and_a_late_alarm_rings_once(page: Page, desk: Desk) -> None:
     box = desk.box
     scan, press = box.event("scan.code", ago_s=95, code="A-1"), box.press(ago_s=80)

@@ -10,6 +10,7 @@ const BELL_FOR_MS = 180000; // the bell stops by itself, the card does not
 const EVENTS_MAX = 60;
 const HOLD_MS = 100; // as long as a quick hand takes to press and to let go
 const CONTACTS = ["intrusion", "tamper", "ac", "battery"];
+const NO_PRESS = ["confirmed", "listed"]; // alarms that nobody pressed
 
 const cases = new Map(), boxes = new Map(), commands = new Map();
 const evidence = new Map(), viewers = new Map(); // by box and what caused it
@@ -125,7 +126,7 @@ function pictures(key, marksMs, zero) {
   return viewer.element;
 }
 function picturesOf(item) {
-  const raised = item.history.filter((event) => event.class === "alarm" && event.data.transition === "raised");
+  const raised = item.history.filter((event) => event.class === "alarm" && event.data.transition === "raised" && !event.type.endsWith(".confirmed"));
   const word = CONTACTS.includes(item.kind) ? "alarm" : "press";
   return pictures(keyOf(item), raised.map((event) => Date.parse(event.time)), t(`page.evidence.zero.${word}`));
 }
@@ -211,6 +212,7 @@ function eventWords(event) {
   if (family === "alarm") {
     if (leaf === "cancelled") return t("page.type.cancelled");
     if (data.transition === "restored") return t(CONTACTS.includes(leaf) ? "page.type.contact_restored" : "page.type.restored");
+    if (NO_PRESS.includes(leaf)) return named("kind", leaf);
     if (CONTACTS.includes(leaf)) return t("page.type.raised_contact");
     return data.count > 1 ? t("page.type.raised_n", { n: data.count }) : t("page.type.raised");
   }
