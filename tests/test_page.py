@@ -143,8 +143,9 @@ def test_both_languages_and_the_choice_is_remembered(page: Page, desk: Desk) -> 
 
 def test_a_hold_up_that_tamper_confirmed_says_so_and_counts_one_press(page: Page, desk: Desk) -> None:
     case = desk.box.alarm(desk.box.press())
-    more = {"transition": "raised", "cid": 129, "case": case, "input": "lid", "because": "tamper"}
-    desk.box.alarm(desk.box.event("alarm.confirmed", **more))
+    desk.box.alarm(
+        desk.box.event("alarm.confirmed", transition="raised", cid=129, case=case, input="lid", because="tamper")
+    )
     expect(card(page, case)).to_contain_text("confirmed by a second press or by tamper")
     expect(card(page, case)).to_have_attribute("data-count", "1")
     card(page, case).locator("[data-action=history]").click()
