@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -127,15 +127,19 @@ def test_each_fault_of_a_module_is_offline_with_its_own_reason_and_back_and_cost
 
 
 def test_a_module_whose_answer_comes_too_late_does_not_answer_for_another(site: Site) -> None:
+    """On a serial line it may pass for its own next answer: nothing in a frame says which request it is for."""
     site.modules.obey("on 2/1")
     site.modules.obey("fault 2 slow")
     with running(site.driver()) as host:
         assert take_edge(host) == ("door", False)
-        assert take_health(host).reason.startswith("unit 2: nothing answers")
+        beats = host.beats
+        until(lambda: host.beats > beats + 20)
+        while not host.readings.empty():
+            assert host.take().input == "far"
         site.modules.obey("on 1/3")
-        assert take_edge(host) == ("door", True)
-        site.modules.obey("fault 2 good")
-        assert take_edge(host) == ("far", True)
+        door = next(reading for _ in count() if (reading := host.take()).input == "door")
+        assert isinstance(door, Edge)
+        assert door.active
 
 
 def test_an_answer_that_came_before_it_was_asked_for_is_none() -> None:
