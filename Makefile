@@ -35,8 +35,8 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(VENV)/ready
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+unit: $(VENV)/ready .cache/compiled
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/ready .cache/debian .cache/soak
 	CALLBOX_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -s tests/test_real_kills.py
@@ -64,6 +64,12 @@ $(VENV)/bin/python:
 
 $(VENV)/ready: $(VENV)/bin/python setup.cfg simulators/setup.cfg
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[sim,test]' -e ./simulators
+	touch $@
+
+# each worker would compile every test for itself; what cannot be collected is said by the run itself
+.cache/compiled: $(VENV)/ready
+	-$(BIN)/python -m pytest --collect-only -qq >/dev/null
+	@mkdir -p .cache
 	touch $@
 
 # a peer of the bench; it wants older libraries than we do
