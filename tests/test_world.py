@@ -34,6 +34,8 @@ from agent.mail import Publish, Write
 from agent.media import Media
 from agent.media_mail import Unlink
 from agent.outbox import Outbox
+from agent.path_mail import DueReport
+from agent.paths import Paths
 from agent.recorder import Recorder
 from agent.uplink import Uplink
 from agent.uploads import Uploads
@@ -86,6 +88,11 @@ COVERED: Final = (
     "clips",
     "pieces behind a gap",
     "pieces that came again",
+    "reports delivered",
+    "reports refused",
+    "reports withdrawn",
+    "reports that came again",
+    "answers to reports lost",
 )
 """A world in which one of these never happens proves nothing about it."""
 RARE: Final = ("cuts inside CLOSE", "torn WALs just restarted", "commits that only seemed to fail")
@@ -302,6 +309,39 @@ def pieces_beside_an_alarm() -> Any:
     return mock.patch.object(Uploads, "pump", pump)
 
 
+def reports_delivered_when_offered() -> Any:
+    given = Paths._due
+
+    def give(self: Paths, way: Any, found: Any) -> None:
+        given(self, way, found)
+        if way.hand is not None:
+            self._judge(way, way.hand.seq, "delivered", "")
+
+    return mock.patch.object(Paths, "_due", give)
+
+
+def reports_without_a_row() -> Any:
+    written = Journal.write
+    return mock.patch.object(
+        Journal, "write", lambda self, writes: written(self, [replace(one, reports=()) for one in writes])
+    )
+
+
+def a_spare_way_at_once() -> Any:
+    return mock.patch("agent.paths.UNDELIVERED_S", 0.0)
+
+
+def a_stale_answer_believed() -> Any:
+    handled = Paths.handle
+
+    def handle(self: Paths, message: Any) -> None:
+        if isinstance(message, DueReport):
+            message = message._replace(token=next(way.token for way in self._ways if way.id == message.path))
+        handled(self, message)
+
+    return mock.patch.object(Paths, "handle", handle)
+
+
 WRONG: Final = (
     lamp_before_commit,
     delivered_on_send,
@@ -316,6 +356,10 @@ WRONG: Final = (
     clips_forgotten_at_a_start,
     files_unlinked_before_their_record,
     pieces_beside_an_alarm,
+    reports_delivered_when_offered,
+    reports_without_a_row,
+    a_spare_way_at_once,
+    a_stale_answer_believed,
 )
 
 

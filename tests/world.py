@@ -6,7 +6,6 @@ no promise is broken; `World.heal` mends everything and demands that all that wa
 
 import heapq
 import itertools
-import json
 import random
 import sqlite3
 from collections import Counter, deque
@@ -21,7 +20,9 @@ from world_config import BOX_KEY, CENTRAL_KEY, GUEST_KEY, OPERATOR_KEY
 from world_disk import Disk, PowerCutError
 from world_eyes import Archive, Eyes
 from world_ledger import BUTTONS, SAFE_S, Ledger
+from world_ways import Ways
 from world_wire import Broker, Central, ViolationError
+from world_words import short
 from world_worker import Worker
 
 from agent.box import Box
@@ -31,6 +32,7 @@ from agent.identity import Ed25519Signer
 from agent.journal import Journal
 from agent.mail import Connect, Drop, Exit, Fetch, Message, NewJournal, Probe, Publish, Say, SetOutput, Survey, Write
 from agent.media_mail import FetchFiles, ReadPiece, Record, SurveyFiles, TakePicture, Unlink
+from agent.path_mail import FindDue, Offer
 from drivers.contract import Code, Edge, Health, Reading
 
 EPOCH_S: Final = 1_800_000_000.0
@@ -53,7 +55,8 @@ class World:
         self._config = config
         self._signer = Ed25519Signer(BOX_KEY)
         self.disk = Disk(folder, self.rng, self.seen)
-        self.checker = Checker(self._signer.public)
+        self.ways = Ways(self)
+        self.checker = Checker(self._signer.public, self.ways)
         self.broker = Broker(self)
         self.eyes = Eyes(self)
         archive = Archive(self.eyes.made, self.seen)
@@ -126,7 +129,7 @@ class World:
     def _step(self, message: Message | Reading | None) -> None:
         assert self.box is not None
         if message is not None:
-            self.note(_short(message))
+            self.note(short(message))
             self.box.handle(message, self.now())
         now = self.now()
         if message is None or now.mono_s >= self.box.due_s():
@@ -141,9 +144,9 @@ class World:
         while actions := self.box.drain():
             for action in actions:
                 if not isinstance(action, SetOutput):
-                    self.note(f"    {_short(action)}")
+                    self.note(f"    {short(action)}")
                 match action:
-                    case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles():
+                    case Write() | Fetch() | Survey() | FetchFiles() | SurveyFiles() | FindDue():
                         self._worker.ask(action)
                     case Record() | TakePicture():
                         self.eyes.wish(action)
@@ -153,6 +156,10 @@ class World:
                         if not self._worker.volatile:
                             self.checker.unlinked(files)
                         self.eyes.ask(action)
+                    case Offer():
+                        if not self._worker.volatile:
+                            self.checker.offered(action)
+                        self.ways.offer(action)
                     case SetOutput(output, on):
                         self._lamp(output, on)
                     case Publish():
@@ -244,6 +251,7 @@ class World:
     def _over(self) -> None:
         self.checker.detach()
         self.broker.box_died()
+        self.ways.box_died()
         self.ledger.lives[self.life] = (self.t, self.box is None or self._worker.volatile)
         self.box = None
         self.life += 1
@@ -298,6 +306,7 @@ class World:
             and self._worker.at_rest
             and sum(self.owes().values()) == 0
             and self.checker.evidence_rests()
+            and self.checker.reports_rest()
         )
 
     def phases(self) -> dict[str, str | None]:
@@ -382,15 +391,3 @@ class World:
             seq = 0 if told is None else told["last_seq"]
             if phase == "received" and not self.central.has(self.checker.journal, seq):
                 raise ViolationError(f"the lamp says received of boxseq {seq}; central has it not")
-
-
-def _short(value: object) -> str:
-    """For the trace: bodies are long."""
-    if isinstance(value, Write):
-        types = [json.loads(event.body)["type"] for event in value.events]
-        first = value.events[0].seq if value.events else 0
-        marks = f"delivered {value.delivered} owe {value.owe} parked {value.parked} {value.settings}"
-        return f"Write {first} {types} cases {list(value.cases)} {marks}"
-    if isinstance(value, Publish):
-        return f"Publish {value.token} {value.topic} {value.payload[:40]!r}..."
-    return str(value)[:200]

@@ -12,10 +12,12 @@ from typing import Any
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from world_ways import Ways
 from world_wire import Central, ViolationError
 
 from agent.identity import verify_chain
 from agent.kinds import CLASSES
+from agent.path_mail import Offer
 
 PLACE = ("journal", "boxseq", "prevhash", "sig")
 CAMERAS_OF = {"alarm-1": ("gate", "hall")}
@@ -48,8 +50,8 @@ class CaseBook:
 class Checker:
     """Reads the journal's file as it grows. `promised`: the last boxseq that the box held to be on the disk."""
 
-    def __init__(self, public: bytes) -> None:
-        self._key = public
+    def __init__(self, public: bytes, ways: Ways) -> None:
+        self._key, self._ways = public, ways
         self._public = Ed25519PublicKey.from_public_bytes(public)
         self._verified: set[bytes] = set()
         self._sql: sqlite3.Connection | None = None
@@ -114,6 +116,7 @@ class Checker:
         self._debts(central)
         self._cases()
         self._files(central)
+        self._ways.check(self._sql, self.journal, self.events, central)
 
     def _event(self, seq: int, body: bytes) -> None:
         event = json.loads(body)
@@ -165,6 +168,20 @@ class Checker:
         found = {name: [case["count"], case["last_seq"], case["acknowledged"]] for name, case in stored.items()}
         if found != wanted:
             raise ViolationError(f"the journal's cases {found} are not those of its events {wanted}")
+
+    # ---- other ways
+
+    def offered(self, offer: Offer) -> None:
+        """A path is given this."""
+        assert self._sql is not None
+        if offer.event is not None:
+            self._ways.check_offer(self._sql, offer)
+
+    def reports_rest(self) -> bool:
+        """Nothing is owed on any way besides MQTT."""
+        assert self._sql is not None
+        [owed] = self._sql.execute("SELECT count(*) FROM reports WHERE state=0").fetchone()
+        return bool(owed == 0)
 
     # ---- evidence
 

@@ -30,6 +30,9 @@ outputs:
   - {id: amber, driver: gpio0, pin: 27, role: feedback, color: amber}
   - {id: green, driver: gpio0, pin: 23, role: feedback, color: green}
   - {id: red, driver: gpio0, pin: 24, role: feedback, color: red}
+paths:
+  - {id: receiver, type: dc09, when: always, address: "tcp://10.0.0.5:12000", account: "1234"}
+  - {id: modem, type: sms, port: /dev/modem, to: ["+8613800000000"]}
 operators:
   - {name: duty, key: OPERATOR, may: [acknowledge, close, resend, test, capture]}
   - {name: guest, key: GUEST, may: [output]}

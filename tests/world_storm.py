@@ -5,6 +5,7 @@ from typing import Final
 
 from world import World
 from world_ledger import BUTTONS
+from world_ways import SPARE
 from world_wire import ViolationError
 
 STORM_S: Final = 240.0
@@ -41,6 +42,7 @@ def storm(world: World) -> None:
         (400, _broken_disk),
         (150, _refusals),
         (60, world.broker.cut_media),
+        (60, _way),
     ):
         _again(world, every_s, call)
     world.boot()
@@ -140,12 +142,19 @@ def _refusals(world: World) -> None:
     world.later(world.rng.uniform(1, 30), setattr, world.broker, "refusing", False)
 
 
+def _way(world: World) -> None:
+    way = world.rng.choice((*SPARE,))
+    world.ways.failing.add(way)
+    world.later(world.rng.uniform(5, 90), world.ways.failing.discard, way)
+
+
 def heal(world: World) -> None:
     """Everything works from now on: what was recorded is at central, exactly once, and the lamps are right."""
     world.stormy = False
     world.note("healed")
     broker, central = world.broker, world.central
     broker.line, broker.half_open, broker.refusing, broker.limits = True, False, False, (20, None)
+    world.ways.failing.clear()
     central.down = central.mute = world.slow_disk = False
     world.wall_step_s = 0.0
     world.run(10.0)
