@@ -234,18 +234,16 @@ def test_a_converter_and_pins_of_one_board_live_and_end_beside_each_other(
         assert edge.active
 
 
-def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_lines_are_too(board: Board) -> None:
-    board.measure(0, 3, IDLE)
+def test_a_board_that_goes_a_hundred_times_is_an_error_each_time_and_its_lines_are_back_with_it(board: Board) -> None:
     converter = driver(button=BUTTON)
-    with running(converter) as host:
-        assert take(host) == ("button", False)
-        board.stop()
-        error = host.lost()
-        assert (error.where, "gone" in error.found) == ("adc0 SPI 0.0", True)
-    board.start()
-    board.measure(0, 3, PRESSED)
-    with running(converter) as host:
-        assert take(host) == ("button", True)
+    for pressed in (False, True) * 50:
+        board.measure(0, 3, PRESSED if pressed else IDLE)
+        with running(converter) as host:
+            assert take(host) == ("button", pressed)
+            board.stop()
+            error = host.lost()
+            assert (error.where, "gone" in error.found) == ("adc0 SPI 0.0", True)
+        board.start()
 
 
 def test_a_system_without_spi_is_an_error_that_says_how_to_switch_it_on(

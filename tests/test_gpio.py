@@ -270,6 +270,20 @@ def test_a_board_that_goes_is_an_error_and_after_it_is_back_the_wishes_and_edges
         assert take(host) == ("button", False, False)
 
 
+def test_a_board_that_goes_a_hundred_times_has_its_contact_and_its_lamp_back_each_time(board: Board) -> None:
+    gpio = driver({"button": GpioInput(17)}, {"lamp": GpioOutput(27)})
+    for pressed in (False, True) * 50:
+        board.drive(17, 0 if pressed else 1)
+        board.release(27)
+        gpio.set("lamp", pressed)
+        with running(gpio) as host:
+            assert take(host) == ("button", pressed, True)
+            until(lambda pressed=pressed: board.levels().get(27) == int(pressed))  # type: ignore[misc]
+            board.stop()
+            host.lost()
+        board.start()
+
+
 def test_writing_to_a_board_that_goes_is_an_error_of_run_and_never_of_set(board: Board) -> None:
     gpio = driver(outputs={"lamp": GpioOutput(27)})
     with running(gpio) as host:

@@ -4,6 +4,7 @@ import itertools
 import socket
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +62,17 @@ def test_what_was_written_is_read_at_the_other_end_and_a_hang_up_is_an_error() -
         other.close()
         with pytest.raises(DriverError, match="hung up"):
             line.read(10)
+
+
+def test_a_server_that_hangs_up_a_hundred_times_is_reached_each_time_and_nothing_stays_open() -> None:
+    counts = set()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for _ in range(100):
+            with IpLine(f"127.0.0.1:{server.getsockname()[1]}", lambda: True) as line, server.accept()[0] as other:
+                other.sendall(b"half a li")
+                assert line.read(DEADLINE_S) == b"half a li"
+                other.close()
+                with pytest.raises(DriverError, match="hung up"):
+                    line.read(DEADLINE_S)
+            counts.add(len(list(Path("/proc/self/fd").iterdir())))
+    assert len(counts) == 1
