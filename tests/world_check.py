@@ -79,6 +79,7 @@ class Checker:
         before, promised = self.bodies[: self.promised], self.promised
         self.journal, self.bodies, self.events = name, [], []
         self.on_disk, self.told = CaseBook(), CaseBook()
+        self._ways.attached()
         self.written(central)
         if self.bodies[:promised] != before:
             raise ViolationError(f"{promised} events were promised; after the cut the disk has {len(self.bodies)}")

@@ -51,12 +51,20 @@ class Ways:
         self._busy = set[str]()
         self._judged = set[Report]()
         self._stands = set[str]()
-        self._since_s: dict[tuple[str, int], float] = {}
-        """When each event was first seen on the disk."""
+        self._read = 0
+        self._since_s: dict[int, float] = {}
+        """Since when each event is on the disk, or its journal is open, by boxseq."""
+        self._wanted = set[tuple[str, int]]()
 
     def box_died(self) -> None:
         for state in (self._hand, self._busy, self._judged, self._stands):
             state.clear()
+
+    def attached(self) -> None:
+        """The journal is read anew."""
+        self._read = 0
+        self._since_s.clear()
+        self._wanted.clear()
 
     def offer(self, offer: Offer) -> None:
         """What is to go now by this way, in place of what was."""
@@ -134,21 +142,16 @@ class Ways:
         self, sql: sqlite3.Connection, journal: str, events: Sequence[Mapping[str, Any]], central: Central
     ) -> None:
         """The journal was written: each of its events has its reports, and what they say is so."""
-        for event in reversed(events):
-            if (journal, event["boxseq"]) in self._since_s:
-                break
-            self._since_s[journal, event["boxseq"]] = self._world.t
+        for event in events[self._read :]:
+            kind, seq = event["type"].removeprefix("callbox."), event["boxseq"]
+            self._since_s[seq] = self._world.t
+            if kind in CID:
+                self._wanted |= {(way, seq) for way in SPARE if kind.split(".")[0] in CLASSES[way]}
+        self._read = len(events)
         rows = sql.execute("SELECT path, seq, state FROM reports").fetchall()
         found = {(path, seq) for path, seq, _ in rows}
-        wanted = {
-            (way, event["boxseq"])
-            for event in events
-            if (kind := event["type"].removeprefix("callbox.")) in CID
-            for way in SPARE
-            if kind.split(".")[0] in CLASSES[way]
-        }
-        if found != wanted:
-            raise ViolationError(f"reports of other events than are to be told: {found ^ wanted}")
+        if found != self._wanted:
+            raise ViolationError(f"reports of other events than are to be told: {found ^ self._wanted}")
         for path, seq, number in rows:
             report, state = (path, journal, seq), REPORT_STATES[number]
             if state == "delivered" and not self.got[report]:
@@ -160,11 +163,11 @@ class Ways:
 
     def check_offer(self, sql: sqlite3.Connection, offer: Offer) -> None:
         """It goes: it is owed, and central had its chance."""
-        _, journal, seq = _report(offer)
+        seq = _report(offer)[2]
         [state] = sql.execute("SELECT state FROM reports WHERE path=? AND seq=?", (offer.path, seq)).fetchone()
         if REPORT_STATES[state] != "owed":
             raise ViolationError(f"{_report(offer)} goes, and is {REPORT_STATES[state]}")
-        if SPARE[offer.path] and self._world.t < self._since_s[journal, seq] + SPARE_S:
+        if SPARE[offer.path] and self._world.t < self._since_s[seq] + SPARE_S:
             raise ViolationError(f"{_report(offer)} goes before central had its chance")
 
 
