@@ -371,4 +371,4 @@ def test_no_thread_and_no_descriptor_is_left_after_many_runs(board: Board) -> No
         until(lambda: not any(thread.name == "sim pins" for thread in threading.enumerate()))
         until(lambda: not board._clients)
         counts.append(len(list(Path("/proc/self/fd").iterdir())))
-    assert counts[0] == counts[-1]
+    assert counts[-1] <= counts[0]

@@ -258,7 +258,7 @@ def test_a_silent_port_still_shows_that_the_driver_lives() -> None:
 def test_a_panel_pulled_out_a_hundred_times_is_read_each_time_and_leaves_nothing_open(tmp_path: Path) -> None:
     with LinePanel(tmp_path / "panel") as panel:
         line = driver(panel.path)
-        counts = set()
+        counts = []
         for _ in range(100):
             with running(line) as host:
                 take_health(host)
@@ -266,9 +266,9 @@ def test_a_panel_pulled_out_a_hundred_times_is_read_each_time_and_leaves_nothing
                 assert take_edge(host) == ("alarm-2", True)
                 panel.unplug()
                 host.lost()
-            counts.add(len(list(Path("/proc/self/fd").iterdir())))
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
             panel.plug()
-        assert len(counts) == 1
+        assert counts[-1] <= counts[0]
 
 
 # The simulated panel

