@@ -153,7 +153,20 @@ def _details(event: dict[str, Any]) -> str:
         name = "page_brings_last" if data.get("last") is True else "page_brings"
         return _both(name, camera=data.get("camera"), count=len(data["files"]))
     names = ("input", "by", "verb", "result", "reason", "note")
-    return escape(", ".join(str(data[name]) for name in names if data.get(name)))
+    said = escape(", ".join(str(data[name]) for name in names if data.get(name)))
+    return ", ".join(part for part in (said, _place(data)) if part)
+
+
+def _place(data: dict[str, Any]) -> str:
+    """Where a box with a satellite receiver was."""
+    place = data.get("position", data)
+    if not isinstance(place, dict) or not ("lat" in place or "position" in data):
+        return ""
+    lat, lon = place.get("lat"), place.get("lon")
+    if not isinstance(lat, float | int) or not isinstance(lon, float | int):
+        return _spans(t("page.place_unknown", lang) for lang in LANGUAGES)
+    key = "page.place_stale" if place.get("stale") else "page.place"
+    return _spans(t(key, lang, lat=f"{lat:.6f}", lon=f"{lon:.6f}") for lang in LANGUAGES)
 
 
 # ---- what the cameras saw

@@ -152,6 +152,18 @@ def test_a_hold_up_that_tamper_confirmed_says_so_and_counts_one_press(page: Page
     expect(card(page, case)).to_contain_text("Confirmed hold-up")
 
 
+def test_an_alarm_of_a_car_says_where_it_was_and_whether_it_is_there_still(page: Page, desk: Desk) -> None:
+    case = desk.box.alarm(desk.box.press(position={"lat": 31.2304, "lon": 121.4737, "age_s": 0.8}))
+    expect(card(page, case).get_by_test_id("where")).to_have_text("at 31.230400 121.473700")
+    desk.box.alarm(desk.box.press(case, 2, position={"lat": 31.24, "lon": 121.48, "age_s": 95.0, "stale": True}))
+    expect(card(page, case).get_by_test_id("where")).to_have_text("last known at 31.240000 121.480000")
+    desk.box.alarm(desk.box.press(case, 3, position={"stale": True}))
+    expect(card(page, case).get_by_test_id("where")).to_have_text("place not known")
+    page.locator("#language").click()
+    expect(card(page, case).get_by_test_id("where")).to_have_text("位置未知")
+    expect(card(page, desk.box.alarm(desk.box.press())).get_by_test_id("where")).to_have_count(0)
+
+
 def test_history_after_an_outage_is_quiet_and_a_late_alarm_rings_once(page: Page, desk: Desk) -> None:
     box = desk.box
     scan, press = box.event("scan.code", ago_s=95, code="A-1"), box.press(ago_s=80)

@@ -37,13 +37,21 @@ def entry(record: Record) -> dict[str, Any]:
             for key, value in event.data.items()
             if isinstance(value, str | int | float)
         }
-        | {"lists": names(event.data.get("lists"))},
+        | {"lists": names(event.data.get("lists")), "position": place(event.data.get("position"))},
     }
 
 
 def names(value: object) -> str:
     """A list of names as one text, for the page."""
     return ", ".join(str(name) for name in value)[:TEXT_MAX] if isinstance(value, list) else ""
+
+
+def place(value: object) -> dict[str, Any] | None:
+    """Where a box with a satellite receiver was, as far as it said so in numbers; None of all others."""
+    if not isinstance(value, dict):
+        return None
+    known = {key: value[key] for key in ("lat", "lon") if isinstance(value.get(key), int | float)}
+    return known | {"stale": value.get("stale") is True}
 
 
 def case_of(record: Record) -> str | None:

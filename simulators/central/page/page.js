@@ -60,6 +60,13 @@ function duration(seconds) {
 const operator = (by) => (by === "reset" ? t("page.by.reset") : String(by).replace(/^\/operators\//, ""));
 const boxName = (id) => boxes.get(id)?.name || id;
 const place = (item) => [boxName(item.box), item.input].filter(Boolean).join(" · ");
+/** Where a box with a satellite receiver was at an event; "" of all others. */
+function placeOf(data) {
+  const at = data.position ?? ("lat" in data ? data : null);
+  if (!at) return "";
+  if (![at.lat, at.lon].every(Number.isFinite)) return t("page.place_unknown");
+  return t(at.stale ? "page.place_stale" : "page.place", { lat: at.lat.toFixed(6), lon: at.lon.toFixed(6) });
+}
 const keyOf = (item) => `${item.box} ${item.id}`;
 
 // ---- elements
@@ -179,7 +186,7 @@ function caseCard(item) {
   const acknowledged = item.done.acknowledged, unfolded = opened.has(key);
   // a box that refuses to close it does not know it (any more), a forged one nobody knows
   const stuck = command && command.verb === "close" && !waiting && command.status !== "done";
-  const title = named("kind", item.kind);
+  const title = named("kind", item.kind), where = item.history.findLast((event) => event.data.position);
   const button = (action, name, letter, off, look = "") => h("button", { type: "button", class: look, disabled: off, data: { action }, on: { click: () => act(action, key) } }, h("span", {}, name), letter ? h("kbd", {}, letter) : null);
   return h("article", {
     class: `card ${item.state}${item.test ? " is-test" : ""}`, tabindex: "0", "aria-label": `${t(`page.state.${item.state}`)}: ${title}, ${place(item)}`,
@@ -192,6 +199,7 @@ function caseCard(item) {
       h("h3", {}, title, item.count > 1 ? h("span", { class: "count", title: times(item) }, `×${item.count}`, h("span", { class: "unseen" }, times(item))) : null),
       h("p", { class: "place" }, boxName(item.box), item.input ? h("span", { class: "input" }, item.input) : null, item.code ? h("span", { class: "input" }, item.code) : null, item.lists ? h("span", { class: "input" }, item.lists) : null),
       h("p", { class: "when" }, h("time", { datetime: item.raised }, clockTime(item.raised)), " · ", agoOf(item.raised), item.count > 1 ? ` · ${times(item)}` : "", item.clock === "synced" ? null : h("span", { class: "aside" }, ` · ${t("page.clock_unsynced")}`)),
+      where ? h("p", { class: "when", data: { testid: "where" } }, placeOf(where.data)) : null,
       h("ul", { class: "marks" }, ...marks(item)),
       acknowledged?.note && item.state === "acknowledged" ? h("blockquote", { data: { testid: "note" } }, acknowledged.note) : null,
       commandLine(command?.status === "done" ? null : command),
@@ -225,7 +233,7 @@ const shapeOf = (event) => ({ "audit.acknowledged": "check", "audit.closed": "sq
 
 function eventParts(event) {
   const data = event.data;
-  const detail = [data.code, data.input, data.lists || data.list, data.patrol, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
+  const detail = [data.code, data.input, placeOf(data), data.lists || data.list, data.patrol, data.link, data.by && operator(data.by), data.reason].filter((part) => part !== undefined && part !== null && part !== "").map(String);
   const notes = [];
   if (event.replayed) notes.push(h("span", { class: "mark late" }, t("page.replayed")));
   if (event.late_s !== null) notes.push(h("span", { class: "mark plain" }, t("page.received_after", { duration: duration(event.late_s) })));
