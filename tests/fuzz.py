@@ -32,10 +32,11 @@ def fuzz(name: str, seconds: int) -> None:
 
     atheris.enabled_hooks.add("str")  # it sees what a comparison wants; its hook for patterns breaks some of them
     with atheris.instrument_imports(include=["agent", "drivers"]):
-        from fuzz_targets import SEEDS, TARGETS
+        from fuzz_seeds import SEEDS
+        from fuzz_targets import TARGETS
     kept = CACHE / name
     kept.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(SEEDS.get(name, ())):
+    for number, seed in enumerate(SEEDS[name]):
         (kept / f"seed-{number}").write_bytes(seed)
     limits = f"-max_total_time={seconds} -max_len={INPUT_BYTES_MAX} -timeout={INPUT_S_MAX} -rss_limit_mb={RSS_MB_MAX}"
     atheris.Setup([sys.argv[0], *limits.split(), f"-artifact_prefix={CACHE}/{name}-", str(kept)], TARGETS[name])
