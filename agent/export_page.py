@@ -163,7 +163,7 @@ def _place(data: dict[str, Any]) -> str:
     if not isinstance(place, dict) or not ("lat" in place or "position" in data):
         return ""
     lat, lon = place.get("lat"), place.get("lon")
-    if not isinstance(lat, float | int) or not isinstance(lon, float | int):
+    if not all(isinstance(degrees, float | int) and abs(degrees) <= 180 for degrees in (lat, lon)):
         return _spans(t("page.place_unknown", lang) for lang in LANGUAGES)
     key = "page.place_stale" if place.get("stale") else "page.place"
     return _spans(t(key, lang, lat=f"{lat:.6f}", lon=f"{lon:.6f}") for lang in LANGUAGES)

@@ -132,14 +132,15 @@ def test_a_confirmation_is_called_one_and_no_press(page: Page, tmp_path: Path) -
 def test_where_a_car_was_stands_beside_each_event_that_knows_it(page: Page, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "box")
     scene.press()
-    for place in ({"lat": 31.2304, "lon": 121.4737, "age_s": 0.8}, {"stale": True}, {"lat": XSS, "lon": 1}):
+    known = {"lat": 31.2304, "lon": 121.4737, "age_s": 0.8}
+    for place in (known, {"stale": True}, {"lat": XSS, "lon": 1}, {"lat": 10**15, "lon": 1}):
         more = {"transition": "raised", "input": "alarm-1", "case": CASE, "count": 2, "position": place}
         scene.record("alarm.panic", 1, more)
     scene.write()
     exported(scene, tmp_path / "out")
     open_page(page, tmp_path / "out")
     expect(page.get_by_text("at 31.230400 121.473700")).to_have_count(1)
-    expect(page.get_by_text("place not known")).to_have_count(2)
+    expect(page.get_by_text("place not known")).to_have_count(3)
 
 
 def test_what_comes_from_outside_is_text(page: Page, tmp_path: Path) -> None:
