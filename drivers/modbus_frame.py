@@ -137,8 +137,10 @@ class RtuReader:
     """What comes after one request on a serial line. Bounded: past FRAME_BYTES_MAX nothing more is looked at."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        self._request, self._own = request, rtu(request)
         self._data = b""
+        self._tried: dict[bytes, int] = {}
+        """Up to where there is no frame of each head, however much comes: babble costs each byte once."""
 
     def feed(self, data: bytes) -> Outcome | None:
         """The answer, as soon as it is whole, wherever it begins: a line without bias resistors puts a byte before it.
@@ -168,15 +170,16 @@ class RtuReader:
 
     @property
     def _echoed(self) -> bool:
-        return self._request.function != WRITE_COIL and self._data.startswith(rtu(self._request))
+        return self._request.function != WRITE_COIL and self._data.startswith(self._own)
 
     def _frame(self, head: bytes, length: int) -> bytes | None:
-        at = self._data.find(head)
-        while at >= 0:
+        at = self._data.find(head, self._tried.get(head, 0))
+        while 0 <= at <= len(self._data) - length:
             frame = self._data[at : at + length]
-            if len(frame) == length and crc(frame) == 0:
+            if crc(frame) == 0:
                 return frame
             at = self._data.find(head, at + 1)
+        self._tried[head] = at if at >= 0 else max(0, len(self._data) - len(head) + 1)
         return None
 
 
