@@ -1,9 +1,11 @@
 """The agent's side of the driver contract, for tests: collects readings, keeps `run` going, waits with a deadline."""
 
+import gc
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from drivers.contract import Driver, DriverError, Reading
@@ -37,6 +39,16 @@ class RecordingHost:
         assert self.ended.wait(DEADLINE_S), "run did not end"
         assert self.error is not None, "run returned"
         return self.error
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def forget_others() -> None:
+    """What other tests have left to the collector is closed now, and not amid a count of descriptors."""
+    gc.collect()
 
 
 class Hosting(Protocol):

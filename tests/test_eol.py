@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_host import RecordingHost, running, until
+from driver_host import RecordingHost, descriptors, running, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -265,12 +265,9 @@ def test_it_has_no_outputs() -> None:
 
 
 def test_no_thread_and_no_descriptor_is_left_after_many_runs(board: Board) -> None:
-    def held() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = held()
+    before = descriptors()
     for _ in range(3):
         with running(driver(button=BUTTON)) as host:
             take(host)
     until(lambda: not any(thread.name == "sim pins" for thread in threading.enumerate()))
-    until(lambda: held() <= before)
+    until(lambda: descriptors() <= before)

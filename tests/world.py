@@ -78,6 +78,11 @@ class World:
     def later(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
         heapq.heappush(self._due, (self.t + delay_s, next(self._numbers), call, args))
 
+    def soon(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
+        """In this life of the box, or never."""
+        life = self.life
+        self.later(delay_s, lambda: call(*args) if life == self.life else None)
+
     def now(self) -> Stamp:
         return Stamp(self.t - self._boot_s, round(self.wall_s() * 1e6), synced=True)
 

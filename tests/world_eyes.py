@@ -42,10 +42,9 @@ class Owner(Protocol):
 
     rng: random.Random
     seen: Counter[str]
-    life: int
     stormy: bool
 
-    def later(self, delay_s: float, call: Callable[..., None], *args: Any) -> None: ...
+    def soon(self, delay_s: float, call: Callable[..., None], *args: Any) -> None: ...
     def tell(self, message: Message) -> None: ...
     def mono_s(self) -> float: ...
 
@@ -68,20 +67,10 @@ class Eyes:
         self._sweep(known, garbage)
         self._until_s = dict.fromkeys(CAMERAS, float("-inf"))
         for camera in CAMERAS:
-            self._soon(self._world.rng.uniform(0.5, 3), self._begin, camera)
+            self._world.soon(self._world.rng.uniform(0.5, 3), self._begin, camera)
 
     def _begin(self, camera: str) -> None:
         self._world.tell(CameraStarted(camera))
-
-    def _soon(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
-        """In this life of the box, or never."""
-        life = self._world.life
-
-        def now() -> None:
-            if life == self._world.life:
-                call(*args)
-
-        self._world.later(delay_s, now)
 
     def wish(self, wish: Record | TakePicture) -> None:
         """What the box tells a camera; now and then it is a slow one, or its process dies of it."""
@@ -89,15 +78,15 @@ class Eyes:
         if self._world.stormy and rng.random() < 0.05:
             self._world.seen["camera processes that died"] += 1
             self._until_s[wish.camera] = float("-inf")
-            self._soon(rng.uniform(1, 5), self._begin, wish.camera)
+            self._world.soon(rng.uniform(1, 5), self._begin, wish.camera)
         elif isinstance(wish, TakePicture):
-            self._soon(rng.uniform(0.05, 1), self._picture, wish.camera, wish.at_s)
+            self._world.soon(rng.uniform(0.05, 1), self._picture, wish.camera, wish.at_s)
         else:
             records = self._until_s[wish.camera] > float("-inf")
             self._until_s[wish.camera] = max(self._until_s[wish.camera], wish.until_s)
             if not records:
                 from_s = max(wish.from_s, self._world.mono_s() - RING_S)
-                self._soon(rng.uniform(0.05, 1), self._gop, wish.camera, from_s)
+                self._world.soon(rng.uniform(0.05, 1), self._gop, wish.camera, from_s)
 
     def _picture(self, camera: str, at_s: float) -> None:
         self._file(camera, at_s - 0.1, at_s - 0.1, self._world.mono_s(), key_frame=True)
@@ -106,14 +95,14 @@ class Eyes:
         """One GOP after the other, until all that is wanted is there."""
         to_s, now_s = from_s + GOP_S, self._world.mono_s()
         if to_s > now_s:
-            self._soon(to_s - now_s, self._gop, camera, from_s)
+            self._world.soon(to_s - now_s, self._gop, camera, from_s)
             return
         done = to_s > self._until_s[camera]
         if done:
             self._until_s[camera] = float("-inf")
         self._file(camera, from_s, to_s - 0.04, to_s - 0.04)
         if not done:
-            self._soon(0.02, self._gop, camera, to_s)
+            self._world.soon(0.02, self._gop, camera, to_s)
 
     def _file(self, camera: str, from_s: float, to_s: float, through_s: float, *, key_frame: bool = False) -> None:
         rng = self._world.rng
@@ -126,19 +115,19 @@ class Eyes:
         ends_s = to_s if key_frame else from_s + GOP_S
         told = CameraFile(name, name, len(data), "video/mp2t", from_s, to_s, ends_s, key_frame=key_frame)
         self._world.seen["files"] += 1
-        self._soon(rng.choice((0.0, rng.uniform(0, 0.5))), self._world.tell, Filed(camera, (told,), through_s))
+        self._world.soon(rng.choice((0.0, rng.uniform(0, 0.5))), self._world.tell, Filed(camera, (told,), through_s))
 
     # ---- the disk
 
     def ask(self, request: ReadPiece | Unlink) -> None:
         delay_s = self._world.rng.uniform(0, 0.05)
         if isinstance(request, ReadPiece):
-            self._soon(delay_s, self._read, request)
+            self._world.soon(delay_s, self._read, request)
         else:
             for name in request.files:
                 self.spool.pop(name, None)
             self._world.seen["files discarded"] += len(request.files)
-            self._soon(delay_s, self._world.tell, Unlinked(request.files))
+            self._world.soon(delay_s, self._world.tell, Unlinked(request.files))
 
     def _read(self, request: ReadPiece) -> None:
         data = self.spool.get(request.sha256)
@@ -157,11 +146,11 @@ class Eyes:
         if unknown:
             self._world.seen["files found"] += len(unknown)
             found = (OwedFile(name, 0, "", "status", "", TIME, len(self.spool[name])) for name in sorted(unknown))
-            self._soon(0.1, self._world.tell, FilesFound(tuple(found)))
+            self._world.soon(0.1, self._world.tell, FilesFound(tuple(found)))
         if missing := known - self.spool.keys() - set(garbage):
             raise ViolationError(f"files of the journal that are not on the disk: {missing}")
         if garbage:
-            self._soon(0.1, self._world.tell, Unlinked(garbage))
+            self._world.soon(0.1, self._world.tell, Unlinked(garbage))
 
 
 class Archive:

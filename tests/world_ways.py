@@ -36,6 +36,7 @@ class Owner(Protocol):
     stormy: bool
 
     def later(self, delay_s: float, call: Callable[..., None], *args: Any) -> None: ...
+    def soon(self, delay_s: float, call: Callable[..., None], *args: Any) -> None: ...
     def tell(self, message: Message) -> None: ...
 
 
@@ -84,7 +85,7 @@ class Ways:
             return
         self._busy.add(way)
         if way in self.failing:
-            self._soon(self._world.rng.uniform(0.5, 20), self._failed, way)
+            self._world.soon(self._world.rng.uniform(0.5, 20), self._failed, way)
         else:
             # What is on its way arrives also when the box dies meanwhile.
             life = self._world.life
@@ -108,10 +109,10 @@ class Ways:
             return
         if self._world.stormy and rng.random() < 0.1:
             self._world.seen["answers to reports lost"] += 1
-            self._soon(rng.uniform(1, 5), self._failed, offer.path)
+            self._world.soon(rng.uniform(1, 5), self._failed, offer.path)
         else:
             state: ReportState = "refused" if refused else "delivered"
-            self._soon(rng.choice((0.0, rng.uniform(0, 2))), self._answered, offer, state)
+            self._world.soon(rng.choice((0.0, rng.uniform(0, 2))), self._answered, offer, state)
 
     def _answered(self, offer: Offer, state: ReportState) -> None:
         way, report = offer.path, _report(offer)
@@ -125,16 +126,6 @@ class Ways:
         self._world.seen[f"reports {state}"] += 1
         self._world.tell(PathSaid(way, offer.journal, report[2], state, "" if state == "delivered" else "unknown"))
         self._go(way)
-
-    def _soon(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
-        """In this life of the box, or never."""
-        life = self._world.life
-
-        def now() -> None:
-            if life == self._world.life:
-                call(*args)
-
-        self._world.later(delay_s, now)
 
     # ---- what must be true
 
