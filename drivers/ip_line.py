@@ -78,6 +78,8 @@ class IpLine:
                 found.put((family, where))
             except OSError as error:
                 found.put(error)
+            except UnicodeError:  # a part of more than 63 characters, or none between two dots
+                found.put(socket.gaierror(socket.EAI_NONAME, "no host can have it"))
 
         threading.Thread(target=look, name="resolver", daemon=True).start()
         for _ in range(int(NAME_S / WAIT_S)):

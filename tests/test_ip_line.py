@@ -40,6 +40,12 @@ def test_a_name_that_there_is_not_is_told_with_what_to_check(monkeypatch: pytest
     assert (error.value.where, error.value.hint) == ("tcp://receiver.example:12000", "check name and DNS")
 
 
+@pytest.mark.parametrize("host", ["x" * 64 + ".example", "ups..example"])
+def test_a_name_that_no_host_can_have_is_said_at_once(host: str) -> None:
+    with pytest.raises(DriverError, match="no host can have it"):
+        IpLine(f"{host}:3493", lambda: True)
+
+
 def test_where_nobody_listens_the_reader_gets_the_hint_of_the_device_or_else_of_the_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         where = f"127.0.0.1:{closed.getsockname()[1]}"
